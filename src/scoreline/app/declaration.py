@@ -1,0 +1,179 @@
+"""`App`: what an `app.py` declares. Holding it costs no engine and no model library."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scoreline.app.columns import ColumnType
+from scoreline.app.features import Feature, resolve_features
+from scoreline.app.heads import Head, Rule, TreesHead, declare_rules, declare_trees
+from scoreline.app.reply import ReplyField, declare_reply
+from scoreline.app.table import Column, Table, declare_table
+from scoreline.errors import AppError, did_you_mean
+
+
+@dataclass(frozen=True)
+class SummaryCount:
+    """A line of the `inference` summary: how many replies a function over columns marks true."""
+
+    label: str
+    function: Callable[..., Any]
+    arguments: tuple[str, ...]
+
+
+class App:
+    """One deployable application, declared in the order: tables, features, heads, reply.
+
+    Every method checks what it is given and raises `AppError` with a suggestion; `load_app` adds the
+    file and the line.
+
+    Parameters
+    ----------
+    name : str
+        Short name, shown in logs and kept in the model artifact.
+
+    Examples
+    --------
+    >>> from scoreline import App, Text, Integer, Rule, decision
+    >>> app = App("tiny")
+    >>> orders = app.table("orders", key="order_id", columns={"order_id": Text, "quantity": Integer})
+    >>> app.features(spine=orders, quantity=orders.quantity)
+    >>> app.head("size", rules=[Rule("many", when=[("quantity", ">", 9)], then="Big"), Rule("few", then="Small")])
+    >>> app.reply(order_id=orders.order_id, size=decision("size"))
+    """
+
+    def __init__(self, name: str) -> None:
+        if not name or not isinstance(name, str):
+            raise AppError(f"App takes a name, for example App('order-triage'), got {name!r}")
+        self.name = name
+        self.tables: dict[str, Table] = {}
+        self.heads: dict[str, Head] = {}
+        self.summaries: list[SummaryCount] = []
+        self._spine: Table | None = None
+        self._features: tuple[Feature, ...] = ()
+        self._reply: dict[str, ReplyField] = {}
+
+    def table(
+        self,
+        name: str,
+        *,
+        key: str | Sequence[str],
+        columns: Mapping[str, object],
+        time: str | None = None,
+        file: str | Sequence[str] | None = None,
+    ) -> Table:
+        """Declare a raw input.
+
+        Parameters
+        ----------
+        name : str
+            The table's name; its file is `<name>.csv` or `<name>.parquet` unless `file` says otherwise.
+        key : str or sequence of str
+            Column(s) that other tables and requests find its rows by. Text or Integer, never null.
+        columns : mapping of str to column type
+            The columns used; others in the file are ignored.
+        time : str, optional
+            The event time column, if rows happen in time.
+        file : str or sequence of str, optional
+            Names that the file may have. More than one of them present is an error.
+        """
+        if name in self.tables:
+            raise AppError(f"table '{name}' is declared twice")
+        self.tables[name] = declare_table(name, key=key, columns=columns, time=time, file=file)
+        return self.tables[name]
+
+    def features(self, *, spine: Table, **features: object) -> None:
+        """Declare the features of each row of `spine`, once for the offline build and the server.
+
+        A feature is a spine column, `latest(...)`, `lookup(...)`, or a function whose argument names
+        are features or spine columns; it takes and gives arrays (see `scoreline.app.columns`).
+        """
+        if not isinstance(spine, Table) or spine not in self.tables.values():
+            raise AppError(f"features: expected spine= a table of this app, got {spine!r}")
+        if self._spine is not None:
+            raise AppError("features are declared twice; name them all in one call")
+        if not features:
+            raise AppError("features: expected at least one feature")
+        self._features = resolve_features(spine, features)
+        self._spine = spine
+
+    def head(
+        self,
+        name: str,
+        *,
+        rules: Sequence[Rule] | None = None,
+        target: Column | None = None,
+        inputs: Sequence[str] | None = None,
+        estimator: Callable[[], Any] | None = None,
+    ) -> None:
+        """Declare an output: `rules`, or a `target` to learn from `inputs` with `estimator`."""
+        if name in self.heads:
+            raise AppError(f"head '{name}' is declared twice")
+        types = self.feature_types
+        if rules is not None:
+            if target is not None or estimator is not None or inputs is not None:
+                raise AppError(f"head '{name}': either rules=, or target=, inputs= and estimator=, not both")
+            self.heads[name] = declare_rules(name, rules, types)
+        else:
+            self.heads[name] = declare_trees(name, self.spine, types, target=target, inputs=inputs, estimator=estimator)
+
+    def reply(self, **fields: object) -> None:
+        """Declare the reply's fields: key columns, `decision`, `reason`, `probability`."""
+        self._reply = declare_reply(self.spine, self.heads, fields)
+
+    def summary(self, label: str, function: Callable[..., Any]) -> None:
+        """Add a line to the summary of `inference`: in how many replies `function` is true.
+
+        `function` takes arrays by argument name: spine columns, reply fields, and the values that
+        a reply's reason holds (null where it has none); it gives an array of bool.
+        """
+        arguments = tuple(inspect.signature(function).parameters)
+        known = [*self.spine.spec.columns, *self._reply, *self.feature_types]
+        for argument in arguments:
+            if argument not in known:
+                raise AppError(
+                    f"summary '{label}': its function takes '{argument}', which is neither a spine column, a "
+                    f"reply field nor a feature.{did_you_mean(argument, known)}"
+                )
+        self.summaries.append(SummaryCount(label, function, arguments))
+
+    @property
+    def spine(self) -> Table:
+        """The table whose rows are predicted; AppError before `features` was called."""
+        if self._spine is None:
+            raise AppError(f"app '{self.name}': declare features(spine=..., ...) before heads and reply")
+        return self._spine
+
+    @property
+    def feature_list(self) -> tuple[Feature, ...]:
+        """The declared features, in declared order."""
+        return self._features
+
+    @property
+    def feature_types(self) -> dict[str, ColumnType]:
+        """Feature name -> type, in declared order."""
+        return {feature.name: feature.type for feature in self._features}
+
+    @property
+    def reply_fields(self) -> dict[str, ReplyField]:
+        """Reply field name -> what it says, in declared order."""
+        return self._reply
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the spine columns that heads learn, each once."""
+        learned = [head.target for head in self.heads.values() if isinstance(head, TreesHead)]
+        return tuple(dict.fromkeys(learned))
+
+    def check(self) -> None:
+        """Raise AppError if something that every app needs is not declared."""
+        if not self.tables:
+            raise AppError(f"app '{self.name}' declares no table")
+        _ = self.spine
+        if not self.heads:
+            raise AppError(f"app '{self.name}' declares no head")
+        if not self._reply:
+            raise AppError(f"app '{self.name}' declares no reply")

@@ -1,0 +1,69 @@
+"""Loading the Python files of an app's folder, with mistakes reported by file and line."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from scoreline.app.declaration import App
+from scoreline.errors import AppError
+
+
+def load_app(folder: Path) -> App:
+    """Load `app.py` of `folder` and return the one `App` that it declares, checked.
+
+    Raises
+    ------
+    AppError
+        No such file, or any mistake in it: the message names the file and, where known, the line.
+    """
+    path = folder / "app.py"
+    if not path.is_file():
+        raise AppError(f"{shown(folder)}: no app.py here. Name the app's folder with --app DIR or SCORELINE_APP.")
+    module = load_module(path)
+    apps = [value for value in vars(module).values() if isinstance(value, App)]
+    if len(apps) != 1:
+        raise AppError(f"{shown(path)}: expected one App at the top level, found {len(apps)}. Write: app = App('name')")
+    try:
+        apps[0].check()
+    except AppError as error:
+        raise AppError(f"{shown(path)}: {error}") from error
+    return apps[0]
+
+
+def load_module(path: Path) -> ModuleType:
+    """Import one Python file of an app folder by its path; AppError names file and line."""
+    folder = str(path.parent.resolve())
+    name = f"scoreline_app_{hashlib.sha256(folder.encode()).hexdigest()[:8]}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise AppError(f"{shown(path)}: can't be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    if folder not in sys.path:
+        sys.path.append(folder)  # helper modules beside app.py; last, so that none shadows a library
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise AppError(f"{shown(path)}, line {error.lineno}: {error.msg}") from error
+    except Exception as error:  # importing runs the user's code: whatever it raises is the app's mistake
+        kind = "" if isinstance(error, AppError) else f"{type(error).__name__}: "
+        raise AppError(f"{shown(path)}{_line_in(path, error)}: {kind}{error}") from error
+    return module
+
+
+def shown(path: Path) -> str:
+    """Return the path as a user would type it: relative to the current folder where it lies below it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _line_in(path: Path, error: BaseException) -> str:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f", line {frames[-1].lineno}" if frames else ""

@@ -1,0 +1,115 @@
+"""Tables and their columns, as an app declares them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from scoreline.app.columns import ColumnType, Integer, Text, Time, as_column_type
+from scoreline.errors import AppError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: `orders.quantity` in an app file."""
+
+    table: Table = field(repr=False)
+    name: str
+    type: ColumnType
+
+    def __str__(self) -> str:
+        return f"{self.table.spec.name}.{self.name}"
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """What is declared of a table.
+
+    Attributes
+    ----------
+    files : names that its file may have; the Parquet twin of each (`orders.parquet`) counts too
+    key : names of the key columns; never null in a good row
+    time : name of the event time column, or None for a table without time
+    columns : name -> type, in declared order
+    """
+
+    name: str
+    files: tuple[str, ...]
+    key: tuple[str, ...]
+    time: str | None
+    columns: Mapping[str, ColumnType]
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Columns that a good row can't leave empty: the key and the event time."""
+        return (*self.key, self.time) if self.time else self.key
+
+
+class Table:
+    """A declared table. Its columns are its attributes (`orders.zip_code`) or items (`orders["zip_code"]`)."""
+
+    __slots__ = ("spec",)
+    spec: TableSpec
+
+    def __init__(self, spec: TableSpec) -> None:
+        self.spec = spec
+
+    def __getitem__(self, name: str) -> Column:
+        columns = self.spec.columns
+        if name not in columns:
+            raise AppError(
+                f"table '{self.spec.name}' has no column '{name}'.{did_you_mean(name, columns)}"
+                f" It has: {', '.join(columns)}."
+            )
+        return Column(self, name, columns[name])
+
+    def __getattr__(self, name: str) -> Column:
+        if name.startswith("__"):  # copy, pickle and inspect probe for dunders
+            raise AttributeError(name)
+        return self[name]
+
+    def __repr__(self) -> str:
+        return f"Table({self.spec.name!r})"
+
+
+def declare_table(
+    name: str,
+    *,
+    key: str | Sequence[str],
+    columns: Mapping[str, object],
+    time: str | None,
+    file: str | Sequence[str] | None,
+) -> Table:
+    """Check a table's declaration and make it; AppError says what is wrong."""
+    where = f"table '{name}'"
+    if not columns:
+        raise AppError(f"{where}: expected columns={{name: type, ...}}, got none")
+    types = {column: as_column_type(declared, f"{where}, column '{column}'") for column, declared in columns.items()}
+    keys = (key,) if isinstance(key, str) else tuple(key)
+    if not keys:
+        raise AppError(f"{where}: expected key= with at least one column name, got none")
+    for part in keys:
+        _known(part, types, f"{where}, key")
+        if not isinstance(types[part], (Text, Integer)) or types[part].optional:
+            raise AppError(
+                f"{where}, key '{part}': expected a Text or Integer column that is always there, got "
+                f"{types[part]!r}. Codes are Text: they keep their leading zeros."
+            )
+    if len(set(keys)) != len(keys):
+        raise AppError(f"{where}: key names a column twice: {', '.join(keys)}")
+    if time is not None:
+        _known(time, types, f"{where}, time")
+        if not isinstance(types[time], Time) or types[time].optional:
+            raise AppError(f"{where}: time='{time}' is declared {types[time].name}; expected Time.")
+    files = (file,) if isinstance(file, str) else tuple(file or (f"{name}.csv",))
+    for given in files:
+        if "/" in given or not given.endswith((".csv", ".parquet")):
+            raise AppError(f"{where}: file='{given}': expected a bare name that ends in .csv or .parquet")
+    return Table(TableSpec(name, files, keys, time, types))
+
+
+def _known(name: str, columns: Mapping[str, ColumnType], where: str) -> None:
+    if name not in columns:
+        raise AppError(
+            f"{where}: no column '{name}' is declared.{did_you_mean(name, columns)} Declared: {', '.join(columns)}."
+        )

@@ -1,0 +1,64 @@
+"""The exception tree.
+
+Every error that a user can cause derives from `ScorelineError`, also inherits the builtin that a
+caller would expect, and says where, what was expected, what came and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ScorelineError(Exception):
+    """The base of all errors raised on purpose. `str(error)` is fit to be shown to a user."""
+
+
+class AppError(ScorelineError, ValueError):
+    """A mistake in an app's own files (`app.py`, `predictor.py`)."""
+
+
+class SettingError(ScorelineError, ValueError):
+    """An option or environment variable has a value that can't be used."""
+
+
+class TableError(ScorelineError, ValueError):
+    """A table's file is missing, ambiguous or unreadable, or too many of its rows are bad."""
+
+
+class FeatureError(ScorelineError, ValueError):
+    """The feature table could not be built, or failed its own check."""
+
+
+class StampError(FeatureError):
+    """The feature table or its online store is missing, unstamped or torn."""
+
+
+class ArtifactError(ScorelineError, ValueError):
+    """The model artifact is missing, damaged, or does not belong to the app."""
+
+
+class StoreError(ScorelineError, RuntimeError):
+    """The online store can't be opened or read."""
+
+
+class ServeError(ScorelineError, RuntimeError):
+    """The server could not start, or one of its parts died."""
+
+
+class InferenceError(ScorelineError, RuntimeError):
+    """The batch client could not do its work."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean 'x'?` for the closest of `known`, or an empty string.
+
+    Examples
+    --------
+    >>> did_you_mean("shiped_at", ["order_id", "shipped_at"])
+    " Did you mean 'shipped_at'?"
+    >>> did_you_mean("zzz", ["order_id"])
+    ''
+    """
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""

@@ -1,0 +1,1 @@
+"""Features: the plan, its engines, and the build of the feature table and online store."""

@@ -1,0 +1,209 @@
+"""The `feature` verb: raw tables to feature table, targets and online store, checked and stamped."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from scoreline.app.declaration import App
+from scoreline.errors import TableError
+from scoreline.features.arrays import apply_functions
+from scoreline.features.engines.embedded import EmbeddedEngine, TableLoad
+from scoreline.features.plan import Plan, make_plan
+from scoreline.features.selfcheck import check_features
+from scoreline.features.stamp import CSV_FILE, PARQUET_FILE, STAMP_FILE, TARGETS_FILE, Stamp, describe_file
+from scoreline.files import sha256_of, staged
+from scoreline.progress import Progress
+from scoreline.store.embedded import StoreWriter
+from scoreline.tables.read import LINE, TableFile
+from scoreline.tables.rejected import most_bad_rows, too_many, write_lines, write_rejected
+from scoreline.tables.typed import arrow_type
+
+STORE_FOLDER = "store"
+REJECTED_FOLDER = "rejected"
+REACHED_FILE = "reached.jsonl"
+STORES_KEPT = 2  # the current one and the one before, which a server may still be reading
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"  # Arrow's %S has the microseconds
+
+
+@dataclass
+class FeatureReport:
+    """What a `feature` run came to.
+
+    Attributes
+    ----------
+    reached : table -> how many spine rows its rows set aside would have reached
+    unplaced : table -> how many of its rows set aside have no readable key, so that nobody can tell
+    checked : feature rows compared with the plain loop
+    """
+
+    loads: list[TableLoad]
+    rows: int = 0
+    digest: str = ""
+    reached: dict[str, int] = field(default_factory=dict)
+    unplaced: dict[str, int] = field(default_factory=dict)
+    checked: int = 0
+
+
+def build_features(
+    app: App, data: Path, results: Path, *, threads: int, max_bad_percent: float, max_bad_rows: int
+) -> FeatureReport:
+    """Build the feature table, the targets and the online store of an app.
+
+    Bad rows are written to `results/rejected/` first. Then everything is built aside, checked, and
+    put in place at once; on any error the last good results stay.
+
+    Parameters
+    ----------
+    max_bad_percent, max_bad_rows : a table may have the larger of the two of unreadable rows
+
+    Raises
+    ------
+    TableError
+        A table can't be read, or has too many unreadable rows.
+    FeatureError
+        A feature function fails, or the result fails its own check.
+    """
+    plan = make_plan(app)
+    files = {spec.name: TableFile(spec, data) for spec in plan.tables}  # all heads, before any row is read
+    with staged(results) as staging, contextlib.ExitStack() as stack:
+        work = staging / "work"
+        work.mkdir()
+        engine = stack.enter_context(EmbeddedEngine(work, threads))
+        report = FeatureReport([_load(engine, plan, files[spec.name]) for spec in plan.tables])
+        _set_aside(plan, engine, report, results / REJECTED_FOLDER)
+        _refuse_bad_tables(report, results / REJECTED_FOLDER, max_bad_percent, max_bad_rows)
+        lines = _write_tables(plan, engine, staging)
+        report.rows = len(lines)
+        report.checked = check_features(plan, engine, staging / PARQUET_FILE, staging / "building.lmdb", lines.tolist())
+        _stamp(plan, engine, report, staging)
+        stack.close()
+        for left in sorted(work.rglob("*"), reverse=True):
+            left.unlink() if left.is_file() else left.rmdir()
+        work.rmdir()
+    _remove_old_stores(results / STORE_FOLDER)
+    return report
+
+
+def _load(engine: EmbeddedEngine, plan: Plan, file: TableFile) -> TableLoad:
+    is_unique = file.spec is plan.spine or file.spec.time is None
+    return engine.load(file, unique_key=is_unique)
+
+
+def _set_aside(plan: Plan, engine: EmbeddedEngine, report: FeatureReport, folder: Path) -> None:
+    """Write the rows set aside, and which spine rows those of other tables would have reached."""
+    reached: list[dict[str, Any]] = []
+    joins = {join.table.name: join for join in plan.joins}
+    for load in report.loads:
+        name = load.spec.name
+        write_rejected(folder, name, load.rejected)
+        if name in joins:
+            rows = engine.reached(plan, joins[name], load.unreadable)
+            reached += [{"table": name, "file": load.file.name, **row} for row in rows]
+            report.reached[name] = len({tuple(row[part] for part in plan.spine.key) for row in rows})
+            report.unplaced[name] = sum(row.key is None for row in load.unreadable)
+    write_lines(folder / REACHED_FILE, reached)
+
+
+def _refuse_bad_tables(report: FeatureReport, folder: Path, percent: float, at_least: int) -> None:
+    errors = []
+    for load in report.loads:
+        allowed = most_bad_rows(load.rows_read, percent, at_least)
+        if len(load.unreadable) > allowed:
+            where = folder / f"{load.spec.name}.jsonl"
+            errors.append(too_many(load.spec.name, load.file.name, load.rows_read, load.unreadable, allowed, where))
+    if errors:
+        raise TableError("\n".join(str(error) for error in errors))
+
+
+def _write_tables(plan: Plan, engine: EmbeddedEngine, staging: Path) -> np.ndarray[Any, Any]:
+    """Write feature table, targets and store in one pass; return each row's line in the spine's file."""
+    schema = pa.schema([(name, arrow_type(kind)) for name, kind in plan.columns.items()])
+    target_schema = pa.schema([(name, arrow_type(plan.spine.columns[name])) for name in plan.targets])
+    written = pa.schema([(field.name, pa.string() if _is_time(field.type) else field.type) for field in schema])
+    meta = {"plan": plan.digest, "columns": {name: kind.describe() for name, kind in plan.columns.items()}}
+    lines = [np.array([], np.int64)]
+    with (
+        pq.ParquetWriter(staging / PARQUET_FILE, schema, compression="zstd") as parquet,
+        pq.ParquetWriter(staging / TARGETS_FILE, target_schema, compression="zstd") as targets,
+        pyarrow.csv.CSVWriter(staging / CSV_FILE, written, write_options=_CSV_OPTIONS) as csv,
+        StoreWriter(staging / "building.lmdb", len(plan.spine.key), meta) as store,
+        Progress("features", engine.count(plan.spine), "rows") as progress,
+    ):
+        for joined, batch in _feature_batches(plan, engine, schema):
+            parquet.write_batch(batch)
+            targets.write_batch(
+                pa.record_batch([joined.column(name) for name in plan.targets], schema=target_schema)
+            ) if plan.targets else None
+            csv.write_batch(pa.record_batch([_as_written(column) for column in batch.columns], schema=written))
+            store.add(_store_rows(batch))
+            lines.append(joined.column(LINE).to_numpy())
+            progress.advance(batch.num_rows)
+    return np.concatenate(lines)
+
+
+def _feature_batches(
+    plan: Plan, engine: EmbeddedEngine, schema: pa.Schema
+) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+    for joined in engine.joined(plan):
+        columns = {name: joined.column(name) for name in joined.schema.names}
+        features = apply_functions(plan, columns, joined.num_rows)
+        yield joined, pa.record_batch(list(features.values()), schema=schema)
+
+
+def _stamp(plan: Plan, engine: EmbeddedEngine, report: FeatureReport, staging: Path) -> None:
+    csv_digest = sha256_of(staging / CSV_FILE)
+    report.digest = hashlib.sha256(f"{plan.digest} {csv_digest}".encode()).hexdigest()
+    store = f"{STORE_FOLDER}/{report.digest[:12]}.lmdb"
+    (staging / STORE_FOLDER).mkdir()
+    (staging / "building.lmdb").rename(staging / store)
+    stamp = Stamp(
+        digest=report.digest,
+        plan=plan.digest,
+        rows=report.rows,
+        columns={name: kind.describe() for name, kind in plan.columns.items()},
+        files={name: describe_file(staging / name) for name in (CSV_FILE, PARQUET_FILE, TARGETS_FILE, store)},
+        store=store,
+        tables={
+            load.spec.name: {
+                "file": load.file.name,
+                "rows_read": load.rows_read,
+                "set_aside": len(load.rejected),
+                "newest_us": engine.newest(load.spec),
+            }
+            for load in report.loads
+        },
+    )
+    (staging / STAMP_FILE).write_bytes(stamp.encode())
+
+
+def _store_rows(batch: pa.RecordBatch) -> Iterator[list[Any]]:
+    columns = [(column.cast(pa.int64()) if _is_time(column.type) else column).to_pylist() for column in batch.columns]
+    return (list(row) for row in zip(*columns, strict=True))
+
+
+def _as_written(column: pa.Array) -> pa.Array:
+    return pc.strftime(column, format=_TIME_FORMAT) if _is_time(column.type) else column
+
+
+def _is_time(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind))
+
+
+def _remove_old_stores(folder: Path) -> None:
+    stores: Sequence[Path] = sorted(folder.glob("*.lmdb"), key=lambda path: path.stat().st_mtime_ns)
+    for old in stores[:-STORES_KEPT]:
+        old.unlink(missing_ok=True)
+
+
+_CSV_OPTIONS = pyarrow.csv.WriteOptions(quoting_style="needed", quoting_header="none")

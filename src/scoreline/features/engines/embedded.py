@@ -1,0 +1,277 @@
+"""The embedded engine: DuckDB runs a plan over the tables of one machine.
+
+Rows go into DuckDB as they are read, so memory stays bounded (DuckDB spills to its work folder).
+The as-of join is DuckDB's ASOF JOIN, linear in the rows of a key. Of tied rows it would take the
+first, so each instant of a key is first reduced to its last row in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from scoreline.app.columns import Category
+from scoreline.app.features import Feature, Latest, Lookup
+from scoreline.app.table import Column, TableSpec
+from scoreline.errors import FeatureError
+from scoreline.features.plan import Join, Plan
+from scoreline.progress import Progress
+from scoreline.tables.read import LINE, TableFile
+from scoreline.tables.rejected import Rejected
+from scoreline.tables.typed import arrow_type
+
+BATCH_ROWS = 1 << 17
+_BAD = "__bad"
+
+
+@dataclass
+class TableLoad:
+    """What reading one table came to.
+
+    Attributes
+    ----------
+    unknown : category column -> value outside its list -> how many rows have it
+    """
+
+    spec: TableSpec
+    file: Path
+    rows_read: int = 0
+    rejected: list[Rejected] = field(default_factory=list)
+    unknown: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def unreadable(self) -> list[Rejected]:
+        """The rows set aside that could not be read; duplicates are not among them."""
+        return [row for row in self.rejected if not row.is_duplicate]
+
+
+class EmbeddedEngine:
+    """DuckDB over tables loaded once. A context manager; `work_dir` takes what does not fit in memory.
+
+    Parameters
+    ----------
+    threads : int
+        How many threads DuckDB may use.
+    """
+
+    def __init__(self, work_dir: Path, threads: int) -> None:
+        self._db = duckdb.connect(str(work_dir / "tables.duckdb"))
+        self._db.execute(f"SET threads = {int(threads)}")
+        self._db.execute(f"SET temp_directory = {_text(str(work_dir / 'spill'))}")
+        self._db.execute("SET enable_progress_bar = false")
+
+    def __enter__(self) -> EmbeddedEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def load(self, file: TableFile, *, unique_key: bool) -> TableLoad:
+        """Read a table into the engine.
+
+        Parameters
+        ----------
+        unique_key : bool
+            Of rows with one key the first stays and the others are set aside (the spine, tables
+            without time).
+        """
+        spec = file.spec
+        load = TableLoad(spec, file.path)
+        columns = ", ".join(f"{_name(name)} {_SQL_TYPES[arrow_type(kind)]}" for name, kind in spec.columns.items())
+        self._db.execute(f"CREATE OR REPLACE TABLE {_name(spec.name)} ({columns}, {LINE} BIGINT)")
+        with Progress(f"reading {file.path.name}", None, "rows") as progress:
+            for chunk in file.chunks():
+                self._insert(spec.name, chunk.rows)
+                load.rejected += chunk.rejected
+                load.rows_read += chunk.rows_read
+                progress.advance(chunk.rows_read)
+        if unique_key:
+            load.rejected += self._set_duplicates_aside(spec, file.path.name)
+        for name, kind in spec.columns.items():
+            if isinstance(kind, Category) and (unknown := self._unknown(spec.name, name, kind)):
+                load.unknown[name] = unknown
+        return load
+
+    def joined(self, plan: Plan) -> Iterator[pa.RecordBatch]:
+        """Run the plan's joins.
+
+        Yields
+        ------
+        pa.RecordBatch
+            The spine's columns, the features that are no functions (hiding a spine column of their
+            name) and `LINE`; one row for each spine row, in the order of the file.
+        """
+        direct = {f.name: f for f in plan.features if not f.is_function}
+        own = [f"s.{_name(name)}" for name in plan.spine.columns if name not in direct]
+        features = [f"{_feature_sql(plan, f)} AS {_name(f.name)}" for f in direct.values()]
+        joins = " ".join(_join_sql(plan.spine, join, index) for index, join in enumerate(plan.joins))
+        query = (
+            f"SELECT {', '.join([*own, *features, f's.{LINE}'])} FROM {_name(plan.spine.name)} AS s {joins} "
+            f"ORDER BY s.{LINE}"
+        )
+        try:
+            yield from self._db.sql(query).to_arrow_reader(BATCH_ROWS)
+        except duckdb.Error as error:
+            raise FeatureError(f"the feature engine failed: {error}") from error
+
+    def spine_rows(self, spec: TableSpec, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield columns of a loaded table in the order of the file."""
+        names = ", ".join(_name(name) for name in columns)
+        query = f"SELECT {names} FROM {_name(spec.name)} ORDER BY {LINE}"
+        yield from self._db.sql(query).to_arrow_reader(BATCH_ROWS)
+
+    def count(self, spec: TableSpec) -> int:
+        """Return how many good rows a loaded table has."""
+        return int(self._one(f"SELECT count(*) FROM {_name(spec.name)}"))
+
+    def newest(self, spec: TableSpec) -> int | None:
+        """Return the newest event time of a loaded table in microseconds, None without rows or time."""
+        if spec.time is None:
+            return None
+        value = self._one(f"SELECT epoch_us(max({_name(spec.time)})) FROM {_name(spec.name)}")
+        return None if value is None else int(value)
+
+    def rows_at(self, spec: TableSpec, lines: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the loaded rows at some lines, ordered by line."""
+        self._register("wanted", pa.table({LINE: pa.array(lines, pa.int64())}))
+        query = f"SELECT t.* FROM {_name(spec.name)} t SEMI JOIN wanted USING ({LINE}) ORDER BY {LINE}"
+        return self._db.sql(query).to_arrow_table().to_pylist()
+
+    def rows_of(self, spec: TableSpec, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the loaded rows of a table whose key is that of one of `rows`, in the order of the file."""
+        keys = {name: pa.array([r[name] for r in rows], arrow_type(spec.columns[name])) for name in spec.key}
+        self._register("wanted", pa.table(keys))
+        using = ", ".join(_name(name) for name in spec.key)
+        query = f"SELECT t.* FROM {_name(spec.name)} t SEMI JOIN wanted USING ({using}) ORDER BY {LINE}"
+        return self._db.sql(query).to_arrow_table().to_pylist()
+
+    def reached(self, plan: Plan, join: Join, rejected: Sequence[Rejected]) -> list[dict[str, Any]]:
+        """List the spine rows that rows set aside would have reached.
+
+        Parameters
+        ----------
+        rejected : unreadable rows of the join's table; those without a readable key can't be told
+
+        Returns
+        -------
+        list of dict
+            `line` (of the row set aside) and the spine row's key columns, in the spine's order.
+        """
+        known = [row for row in rejected if row.key is not None]
+        if not known:
+            return []
+        spec = join.table
+        keys = {
+            name: pa.array([row.key[i] for row in known if row.key], arrow_type(spec.columns[name]))
+            for i, name in enumerate(spec.key)
+        }
+        times = pa.array([row.time_us for row in known], pa.int64()).cast(pa.timestamp("us"))
+        self._register("bad_rows", pa.table({**keys, "__time": times, LINE: pa.array([r.line for r in known])}))
+        return self._db.sql(_reached_sql(plan, spec)).to_arrow_table().to_pylist()
+
+    def _insert(self, table: str, rows: pa.Table) -> None:
+        self._register("chunk", rows)
+        self._db.execute(f"INSERT INTO {_name(table)} SELECT * FROM chunk")
+        self._db.unregister("chunk")
+
+    def _register(self, name: str, rows: pa.Table) -> None:
+        self._db.register(name, rows)
+
+    def _set_duplicates_aside(self, spec: TableSpec, file: str) -> list[Rejected]:
+        table, keys = _name(spec.name), ", ".join(_name(name) for name in spec.key)
+        distinct = self._one(f"SELECT count(*) FROM (SELECT 1 FROM {table} GROUP BY {keys})")
+        if distinct == self.count(spec):
+            return []
+        ranked = (
+            f"SELECT {LINE}, {keys}, first_value({LINE}) OVER (PARTITION BY {keys} ORDER BY {LINE}) AS f FROM {table}"
+        )
+        rows = self._db.execute(f"SELECT * FROM ({ranked}) WHERE {LINE} <> f ORDER BY {LINE}").fetchall()
+        self._register("doubles", pa.table({LINE: pa.array([row[0] for row in rows], pa.int64())}))
+        self._db.execute(f"DELETE FROM {table} WHERE {LINE} IN (SELECT {LINE} FROM doubles)")
+        names = ", ".join(spec.key)
+        return [
+            Rejected(
+                file, row[0], spec.key[0], f"the key ({names}) was there before, in line {row[-1]}: the first stays",
+                key=tuple(row[1:-1]), is_duplicate=True,
+            )
+            for row in rows
+        ]  # fmt: skip
+
+    def _unknown(self, table: str, column: str, kind: Category) -> dict[str, int]:
+        known = ", ".join(_text(value) for value in kind.values)
+        query = (
+            f"SELECT {_name(column)}, count(*) FROM {_name(table)} WHERE {_name(column)} NOT IN ({known}) "
+            "GROUP BY 1 ORDER BY 2 DESC, 1"
+        )
+        return dict(self._db.execute(query).fetchall())
+
+    def _one(self, query: str) -> Any:
+        row = self._db.execute(query).fetchone()
+        return row[0] if row else None
+
+
+_SQL_TYPES = {
+    pa.string(): "VARCHAR",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+    pa.bool_(): "BOOLEAN",
+    pa.timestamp("us"): "TIMESTAMP",
+}
+
+
+def _join_sql(spine: TableSpec, join: Join, index: int) -> str:
+    spec, alias = join.table, f"j{index}"
+    on = " AND ".join(f"s.{_name(part)} = {alias}.{_name(part)}" for part in spec.key)
+    if spec.time is None:
+        return f"LEFT JOIN {_name(spec.name)} AS {alias} ON {on}"
+    assert spine.time is not None
+    wanted = {_name(column) for column in join.columns.values()}
+    values = ", ".join(f"{name} := {name}" for name in sorted(wanted))
+    keys = ", ".join(_name(name) for name in (*spec.key, spec.time))
+    last = f"(SELECT {keys}, arg_max(struct_pack({values}), {LINE}) AS v FROM {_name(spec.name)} GROUP BY {keys})"
+    return f"ASOF LEFT JOIN {last} AS {alias} ON {on} AND s.{_name(spine.time)} >= {alias}.{_name(spec.time)}"
+
+
+def _feature_sql(plan: Plan, feature: Feature) -> str:
+    if isinstance(feature.source, Column):
+        return f"s.{_name(feature.source.name)}"
+    assert isinstance(feature.source, (Latest, Lookup))
+    column = feature.source.column
+    index = next(i for i, join in enumerate(plan.joins) if join.table.name == column.table.spec.name)
+    value = ".v." if column.table.spec.time is not None else "."
+    return f"j{index}{value}{_name(column.name)}"
+
+
+def _reached_sql(plan: Plan, spec: TableSpec) -> str:
+    spine = plan.spine
+    own = ", ".join(f"s.{_name(name)}" for name in spine.key)
+    on = " AND ".join(f"s.{_name(part)} = e.{_name(part)}" for part in spec.key)
+    keys = ", ".join(_name(name) for name in spec.key)
+    untimed = f"SELECT e.{LINE} AS line, {own}, s.{LINE} AS o FROM {_name(spine.name)} s JOIN bad_rows e ON {on}"
+    if spec.time is None:
+        return f"SELECT * EXCLUDE (o) FROM ({untimed}) ORDER BY o, line"
+    assert spine.time is not None
+    events = (
+        f"SELECT {keys}, {_name(spec.time)} AS t, {LINE}, false AS {_BAD} FROM {_name(spec.name)} "
+        f"SEMI JOIN bad_rows USING ({keys}) UNION ALL "
+        f"SELECT {keys}, __time, {LINE}, true FROM bad_rows WHERE __time IS NOT NULL"
+    )
+    last = f"SELECT {keys}, t, max({LINE}) AS l, arg_max({_BAD}, {LINE}) AS {_BAD} FROM ({events}) GROUP BY {keys}, t"
+    timed = (
+        f"SELECT e.l AS line, {own}, s.{LINE} AS o FROM {_name(spine.name)} s ASOF JOIN ({last}) e "
+        f"ON {on} AND s.{_name(spine.time)} >= e.t WHERE e.{_BAD}"
+    )
+    return f"SELECT * EXCLUDE (o) FROM ({timed} UNION {untimed} WHERE e.__time IS NULL) ORDER BY o, line"
+
+
+def _name(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

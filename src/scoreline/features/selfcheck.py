@@ -1,0 +1,124 @@
+"""The check at the end of `feature`: schema, nulls, and random rows against a plain Python loop."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scoreline.app.features import Latest, Lookup
+from scoreline.app.table import Column
+from scoreline.errors import FeatureError
+from scoreline.features.arrays import apply_functions
+from scoreline.features.engines.embedded import EmbeddedEngine
+from scoreline.features.plan import Plan
+from scoreline.store.embedded import EmbeddedStore
+from scoreline.tables.typed import arrow_type
+
+ROWS = 200
+_MISMATCH = "the feature table failed its own check and nothing was replaced"
+
+
+def check_features(plan: Plan, engine: EmbeddedEngine, parquet: Path, store: Path, lines: Sequence[int]) -> int:
+    """Check a feature table that was just built; return how many rows were compared.
+
+    Parameters
+    ----------
+    lines : for each row of the feature table, its line in the spine's file
+
+    Raises
+    ------
+    FeatureError
+        Anything differs: the message names the feature and the line.
+    """
+    rng = random.Random(0)  # noqa: S311 (a sample, not a secret)
+    positions = sorted(rng.sample(range(len(lines)), min(ROWS, len(lines))))
+    with pq.ParquetFile(parquet) as file:
+        _check_schema(plan, file, len(lines))
+        built = _rows_at(plan, file, positions)
+    if not positions:
+        return 0
+    plain = plain_rows(plan, engine, [lines[position] for position in positions])
+    reader = EmbeddedStore(store)
+    for position, got, expected in zip(positions, built, plain, strict=True):
+        for name, value in expected.items():
+            if got[name] != value:
+                raise FeatureError(
+                    f"{_MISMATCH}: line {lines[position]}, '{name}' is {got[name]!r}, a plain loop gives {value!r}"
+                )
+        kept = reader.get(tuple(got[name] for name in plan.spine.key))
+        if kept != store_row(list(got.values())):
+            raise FeatureError(f"{_MISMATCH}: line {lines[position]} is not in the online store as in the table")
+    reader.close()
+    return len(positions)
+
+
+def plain_rows(plan: Plan, engine: EmbeddedEngine, lines: Sequence[int]) -> list[dict[str, Any]]:
+    """Compute feature rows with plain loops over the loaded tables, one row at a time."""
+    rows = engine.rows_at(plan.spine, lines)
+    others: dict[str, dict[tuple[Any, ...], list[dict[str, Any]]]] = {}
+    for join in plan.joins:
+        by_key = others.setdefault(join.table.name, {})
+        for other in engine.rows_of(join.table, rows):
+            by_key.setdefault(tuple(other[name] for name in join.table.key), []).append(other)
+    return [_plain_row(plan, row, others) for row in rows]
+
+
+def store_row(values: Sequence[Any]) -> list[Any]:
+    """Return a feature table row as the online store keeps it: times as microseconds."""
+    epoch = datetime(1970, 1, 1)
+    return [(value - epoch) // _MICROSECOND if isinstance(value, datetime) else value for value in values]
+
+
+_MICROSECOND = datetime.resolution
+
+
+def _plain_row(
+    plan: Plan, row: dict[str, Any], others: dict[str, dict[tuple[Any, ...], list[dict[str, Any]]]]
+) -> dict[str, Any]:
+    known: dict[str, Any] = dict(row)
+    for feature in plan.features:
+        if isinstance(feature.source, Column):
+            known[feature.name] = row[feature.source.name]
+        elif isinstance(feature.source, (Latest, Lookup)):
+            column = feature.source.column
+            spec = column.table.spec
+            found = None
+            for other in others[spec.name].get(tuple(row[name] for name in spec.key), []):
+                if spec.time is None:
+                    found = found or other
+                elif other[spec.time] <= row[plan.spine.time or ""] and (
+                    found is None or other[spec.time] >= found[spec.time]
+                ):
+                    found = other
+            known[feature.name] = None if found is None else found[column.name]
+    types = dict(plan.spine.columns) | {f.name: f.type for f in plan.features if not f.is_function}
+    arrays = {name: pa.array([known[name]], arrow_type(kind)) for name, kind in types.items()}
+    return {name: values[0].as_py() for name, values in apply_functions(plan, arrays, 1).items()}
+
+
+def _check_schema(plan: Plan, file: pq.ParquetFile, rows: int) -> None:
+    expected = pa.schema([(name, arrow_type(kind)) for name, kind in plan.columns.items()])
+    if not file.schema_arrow.equals(expected):
+        raise FeatureError(f"{_MISMATCH}: its columns are {file.schema_arrow}, expected {expected}")
+    if file.metadata.num_rows != rows:
+        raise FeatureError(f"{_MISMATCH}: it has {file.metadata.num_rows} rows, expected {rows}")
+
+
+def _rows_at(plan: Plan, file: pq.ParquetFile, positions: Sequence[int]) -> list[dict[str, Any]]:
+    """Read some rows, and on the way make sure that no key and no event time is null."""
+    rows: list[dict[str, Any]] = []
+    first = 0
+    for batch in file.iter_batches():
+        for name in plan.spine.required:
+            if nulls := batch.column(name).null_count:
+                raise FeatureError(f"{_MISMATCH}: '{name}' is null in {nulls} rows")
+        here = [position - first for position in positions if first <= position < first + batch.num_rows]
+        rows += batch.take(pa.array(here, pa.int64())).to_pylist()
+        first += batch.num_rows
+    return rows

@@ -1,0 +1,179 @@
+"""The model artifact: a folder with a manifest, and everything that the manifest names.
+
+The manifest says what a client sends, what the heads take, what a client gets, what the model was
+made from, and the SHA-256 of each file. `check_belongs` holds it against an app.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scoreline.app.declaration import App
+from scoreline.app.heads import RulesHead
+from scoreline.app.reply import Decision, Echo, Probability, ReplyField
+from scoreline.errors import ArtifactError, did_you_mean
+from scoreline.features.plan import make_plan
+from scoreline.files import finish_commit, sha256_of
+from scoreline.model.evaluate import Link
+from scoreline.model.inputs import inputs_of
+from scoreline.model.trees import FlatTrees
+
+FORMAT = 1
+MANIFEST_FILE, GOLDEN_FILE, HEADS_FOLDER = "manifest.json", "golden.json", "heads"
+_AGAIN = "Run `scoreline train` again."
+
+
+@dataclass(frozen=True)
+class LearntHead:
+    """A learned head ready to score."""
+
+    trees: FlatTrees
+    link: Link
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Inputs with the raw outputs that each head must give for them, None where there is no such head.
+
+    Attributes
+    ----------
+    rows : one list a row, in the order of the inputs schema; None is missing
+    outputs : head -> one number a row (a rule's position, or a probability)
+    """
+
+    rows: list[list[float | None]]
+    outputs: dict[str, list[float] | None]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model artifact that was read and found whole.
+
+    Attributes
+    ----------
+    learnt : learned head -> its trees, None where it could not be learnt
+    digest : SHA-256 of the manifest, which has that of every file
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    learnt: dict[str, LearntHead | None]
+    golden: Golden
+    digest: str
+
+
+def describe_app(app: App) -> dict[str, Any]:
+    """Return the part of a manifest that follows from the app alone."""
+    plan = make_plan(app).describe()
+    return {
+        "app": app.name,
+        "schemas": {
+            "request": {name: app.spine.spec.columns[name].describe() for name in app.spine.spec.key},
+            "inputs": inputs_of(app).describe(),
+            "reply": {name: _describe_reply(field) for name, field in app.reply_fields.items()},
+        },
+        "features": plan["features"],
+        "heads": {
+            head.name: {"kind": "rules", "rules": [rule.describe() for rule in head.rules]}
+            if isinstance(head, RulesHead)
+            else {"kind": "trees", "target": head.target, "inputs": list(head.inputs)}
+            for head in app.heads.values()
+        },
+    }
+
+
+def load_artifact(folder: Path) -> Artifact:
+    """Read an artifact and check every file against the manifest.
+
+    Raises
+    ------
+    ArtifactError
+        It is missing, of another format, or damaged: the message names the file.
+    """
+    if folder.is_dir():
+        finish_commit(folder)
+    path = folder / MANIFEST_FILE
+    try:
+        content = path.read_bytes()
+        manifest = json.loads(content)
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{folder}: no model artifact here. Run `scoreline train` first.") from error
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path}: can't be read ({error}). {_AGAIN}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        raise ArtifactError(f"{path}: is format {found}; this version reads {FORMAT}. {_AGAIN}")
+    for name, expected in manifest["files"].items():
+        file = folder / name
+        if not file.is_file():
+            raise ArtifactError(f"{file}: is missing from the model artifact. {_AGAIN}")
+        if sha256_of(file) != expected:
+            raise ArtifactError(f"{file}: is not the file that the manifest names: changed or torn. {_AGAIN}")
+    learnt = {
+        name: _load_head(folder, name, head) for name, head in manifest["heads"].items() if head["kind"] == "trees"
+    }
+    golden = Golden(**json.loads((folder / GOLDEN_FILE).read_bytes()))
+    return Artifact(folder, manifest, learnt, golden, hashlib.sha256(content).hexdigest())
+
+
+def check_belongs(artifact: Artifact, app: App) -> None:
+    """Raise ArtifactError, naming what differs first, unless the artifact was made for this app as it is."""
+    made, now = artifact.manifest, describe_app(app)
+    if made["app"] != now["app"]:
+        raise ArtifactError(f"{artifact.folder}: is the model of '{made['app']}', app.py declares '{now['app']}'")
+    for schema in ("request", "inputs", "reply"):
+        _compare(artifact.folder, f"{schema} schema, column", made["schemas"][schema], now["schemas"][schema])
+    _compare(artifact.folder, "feature", made["features"], now["features"])
+    for name, head in now["heads"].items():
+        if name not in made["heads"]:
+            raise ArtifactError(f"{artifact.folder}: has no head '{name}'.{did_you_mean(name, made['heads'])} {_AGAIN}")
+        kept = {field: made["heads"][name].get(field) for field in head}
+        _compare(artifact.folder, f"head '{name}',", _by_rule(kept), _by_rule(head))
+
+
+def _by_rule(head: dict[str, Any]) -> dict[str, Any]:
+    """Name rules one by one, so that a difference names the rule."""
+    rules = head.get("rules") or []
+    return {**head, "rules": [rule["name"] for rule in rules], **{f"rule {rule['name']}": rule for rule in rules}}
+
+
+def _compare(folder: Path, what: str, made: dict[str, Any], now: dict[str, Any]) -> None:
+    for name in [*now, *made]:
+        if made.get(name) != now.get(name):
+            raise ArtifactError(
+                f"{folder}: {what} '{name}': the model was trained with {_shown(made.get(name))}, app.py declares "
+                f"{_shown(now.get(name))}. {_AGAIN}"
+            )
+    if list(made) != list(now):
+        raise ArtifactError(f"{folder}: {what}s were {', '.join(made)}, app.py declares {', '.join(now)}. {_AGAIN}")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none of that name"
+    if isinstance(value, dict) and isinstance(value.get("from"), dict):
+        return f"a function of {', '.join(value['from']['of'])} that reads otherwise"
+    return json.dumps(value)
+
+
+def _describe_reply(field: ReplyField) -> dict[str, Any]:
+    if isinstance(field, Echo):
+        return {"key": field.column}
+    if isinstance(field, Probability):
+        return {"probability": field.head, "digits": field.digits}
+    return {"decision" if isinstance(field, Decision) else "reason": field.head}
+
+
+def _load_head(folder: Path, name: str, head: dict[str, Any]) -> LearntHead | None:
+    if "absent" in head:
+        return None
+    trees = FlatTrees.load(folder / HEADS_FOLDER / f"{name}.trees")
+    if trees.features != len(head["inputs"]):
+        raise ArtifactError(f"{folder}: head '{name}' has {trees.features} columns in its trees, its manifest "
+                            f"says {len(head['inputs'])}. {_AGAIN}")  # fmt: skip
+    return LearntHead(trees, Link(**head["link"]), tuple(head["inputs"]))

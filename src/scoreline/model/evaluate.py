@@ -1,0 +1,137 @@
+"""Splitting by time, calibrating, and telling how good a learned head is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from scoreline.model.inputs import Matrix
+from scoreline.model.parity import probability
+
+TRAIN_SHARE, CALIBRATE_SHARE = 0.6, 0.2  # earliest rows train, the next fit the link, the latest are the test
+MIN_ROWS = 200  # with fewer rows than this a learned probability would be noise
+MIN_OF_A_CLASS = 20  # in the training part; at least 5 in each other part
+_MIN_ELSEWHERE = 5
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A sigmoid on a raw score: p = 1 / (1 + exp(-(slope * raw + intercept))); slope >= 0."""
+
+    slope: float
+    intercept: float
+
+    def apply(self, raw: Floats) -> Floats:
+        """Return calibrated probabilities of raw scores."""
+        return probability(self.slope * raw + self.intercept)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """How a head does on rows later than any it learnt from.
+
+    Attributes
+    ----------
+    auc : area under the ROC curve; 0.5 is chance
+    brier, log_loss : of the calibrated probability; lower is better
+    brier_base : Brier score of always saying the base rate of the earlier rows
+    """
+
+    auc: float
+    brier: float
+    brier_base: float
+    log_loss: float
+    base_rate: float
+    rows: int
+
+    @property
+    def beats_base_rate(self) -> bool:
+        """Whether the head is better than always saying the base rate."""
+        return self.brier < self.brier_base
+
+    def describe(self) -> dict[str, Any]:
+        """Return the metrics as JSON-able data."""
+        return {**asdict(self), "beats_base_rate": self.beats_base_rate}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows by time: `train` before `calibrate` before `test`; rows of one instant stay together."""
+
+    train: Mask
+    calibrate: Mask
+    test: Mask
+
+
+def split_by_time(times: np.ndarray[Any, Any]) -> Split:
+    """Split rows at two moments.
+
+    Parameters
+    ----------
+    times : datetime64[us] of shape (n,), n > 0
+
+    Examples
+    --------
+    >>> times = np.arange(5).astype("datetime64[us]")
+    >>> split = split_by_time(times)
+    >>> [int(part.sum()) for part in (split.train, split.calibrate, split.test)]
+    [3, 1, 1]
+    """
+    ordered = np.sort(times)
+    first = ordered[int(len(ordered) * TRAIN_SHARE)]
+    second = ordered[int(len(ordered) * (TRAIN_SHARE + CALIBRATE_SHARE))]
+    return Split(times < first, (times >= first) & (times < second), times >= second)
+
+
+def why_not_learnable(target: Mask, split: Split) -> str | None:
+    """Say why a probability can't be learnt from these rows; None where it can."""
+    if len(target) == 0:
+        return "no row has the target"
+    if target.all() or not target.any():
+        return f"the target is {'true' if target.all() else 'false'} in all {len(target)} rows"
+    if len(target) < MIN_ROWS:
+        return f"only {len(target)} rows have the target, at least {MIN_ROWS} are needed"
+    wanted = {"train": MIN_OF_A_CLASS, "calibrate": _MIN_ELSEWHERE, "test": _MIN_ELSEWHERE}
+    for name, least in wanted.items():
+        part = target[getattr(split, name)]
+        fewest = min(int(part.sum()), int((~part).sum()))
+        if fewest < least:
+            return f"the {name} part, by time, has {fewest} rows of one class, at least {least} are needed"
+    return None
+
+
+def fit_link(raw: Floats, target: Mask) -> Link:
+    """Fit a sigmoid on held-out rows (Platt, 1999); a falling one becomes the constant base rate."""
+    from sklearn.linear_model import LogisticRegression
+
+    scale = float(np.std(raw)) or 1.0
+    model = LogisticRegression(C=1e6, tol=1e-10, max_iter=1000).fit((raw / scale)[:, None], target)
+    slope = float(model.coef_[0, 0]) / scale
+    if slope <= 0:
+        rate = float(target.mean())
+        return Link(0.0, float(np.log(rate / (1 - rate))))
+    return Link(slope, float(model.intercept_[0]))
+
+
+def evaluate(link: Link, raw: Floats, target: Mask, base_rate: float) -> Metrics:
+    """Measure a calibrated head on the test rows."""
+    from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+
+    chance = link.apply(raw)
+    return Metrics(
+        auc=float(roc_auc_score(target, chance if link.slope else raw)),
+        brier=float(brier_score_loss(target, chance)),
+        brier_base=float(brier_score_loss(target, np.full(len(target), base_rate))),
+        log_loss=float(log_loss(target, chance, labels=[False, True])),
+        base_rate=base_rate,
+        rows=len(target),
+    )
+
+
+def raw_scores(estimator: Any, matrix: Matrix) -> Floats:
+    """Return an estimator's own raw scores, float64 of shape (n,)."""
+    return np.asarray(estimator.decision_function(matrix), dtype=np.float64).reshape(-1)

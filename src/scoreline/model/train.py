@@ -1,0 +1,224 @@
+"""The `train` verb: the feature table and targets to a model artifact."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scoreline.app.declaration import App
+from scoreline.app.heads import RulesHead, TreesHead
+from scoreline.errors import AppError, ArtifactError, StampError
+from scoreline.features.plan import make_plan
+from scoreline.features.stamp import PARQUET_FILE, TARGETS_FILE, Stamp, read_stamp
+from scoreline.files import sha256_of, staged
+from scoreline.model.artifact import (
+    FORMAT,
+    GOLDEN_FILE,
+    HEADS_FOLDER,
+    MANIFEST_FILE,
+    Artifact,
+    Golden,
+    LearntHead,
+    describe_app,
+)
+from scoreline.model.estimator import load_estimator, save_estimator
+from scoreline.model.evaluate import Metrics, evaluate, fit_link, raw_scores, split_by_time, why_not_learnable
+from scoreline.model.importing import import_trees
+from scoreline.model.inputs import Inputs, Matrix, inputs_of
+from scoreline.model.parity import Difference, first_difference, make_corpus, save_corpus
+from scoreline.model.trees import FlatTrees
+from scoreline.predictor import Predictor
+
+SEED = 0
+GOLDEN_ROWS = 40
+_VERSIONS_OF = ("scoreline", "numpy", "scikit-learn", "skops", "treelite")
+
+
+@dataclass
+class TrainReport:
+    """What training came to.
+
+    Attributes
+    ----------
+    metrics : learned head -> how it does on the latest rows
+    absent : learned head -> why it could not be learnt
+    """
+
+    rows: int
+    metrics: dict[str, Metrics] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+
+
+def train(
+    app: App, results: Path, model_dir: Path, make_predictor: Callable[[App, Artifact], Predictor] = Predictor
+) -> TrainReport:
+    """Make the model artifact of an app from the feature table in `results`.
+
+    A head whose target is missing, of one class, or known for a handful of rows is left out with its
+    reason; the others are made all the same.
+
+    Raises
+    ------
+    StampError
+        The feature table is missing or torn, or was built by another `app.py`.
+    ArtifactError
+        An estimator can't be flattened, or its flat trees do not answer as it does.
+    """
+    plan = make_plan(app)
+    stamp = read_stamp(results)
+    check_plan(stamp, plan.digest, results)
+    inputs = inputs_of(app)
+    table = pq.read_table(results / PARQUET_FILE, columns=[*plan.spine.required, *inputs.names])
+    matrix = inputs.encode([table.column(name).to_pylist() for name in inputs.names])
+    report = TrainReport(rows=table.num_rows)
+    with staged(model_dir) as staging:
+        (staging / HEADS_FOLDER).mkdir()
+        manifest = {"format": FORMAT, **describe_app(app)}
+        learnt: dict[str, LearntHead | None] = {}
+        for head in app.heads.values():
+            if isinstance(head, TreesHead):
+                target = _target(results, head.target)
+                times = table.column(plan.spine.time).to_numpy() if plan.spine.time else np.arange(table.num_rows)
+                made = _learn(head, inputs, matrix, target, times, staging)
+                learnt[head.name] = made.head
+                manifest["heads"][head.name] |= made.manifest
+                if made.metrics:
+                    report.metrics[head.name] = made.metrics
+                if made.absent:
+                    report.absent[head.name] = made.absent
+        manifest["fingerprints"] = {"features": stamp.digest, "plan": plan.digest}
+        manifest["versions"] = _versions()
+        artifact = Artifact(staging, manifest, learnt, Golden([], {}), "")
+        golden = _golden(app, make_predictor(app, artifact), inputs, matrix)
+        _write_json(staging / GOLDEN_FILE, {"rows": golden.rows, "outputs": golden.outputs})
+        files = sorted(path for path in staging.rglob("*") if path.is_file())
+        manifest["files"] = {str(path.relative_to(staging)): sha256_of(path) for path in files}
+        _write_json(staging / MANIFEST_FILE, manifest)
+    _remove_strangers(model_dir, set(manifest["files"]))
+    return report
+
+
+def check_plan(stamp: Stamp, plan_digest: str, results: Path) -> None:
+    """Raise StampError if the feature table was built by another plan than the app's."""
+    if stamp.plan != plan_digest:
+        raise StampError(
+            f"{results}: its feature table was built by another app.py (other tables, features or feature "
+            "functions). Run `scoreline feature` again."
+        )
+
+
+@dataclass(frozen=True)
+class _Made:
+    head: LearntHead | None
+    manifest: dict[str, Any]
+    metrics: Metrics | None = None
+    absent: str | None = None
+
+
+def _learn(
+    head: TreesHead,
+    inputs: Inputs,
+    matrix: Matrix,
+    target: pa.ChunkedArray,
+    times: np.ndarray[Any, Any],
+    staging: Path,
+) -> _Made:
+    known = np.array(target.is_valid())
+    y = np.array(target.filter(pa.array(known)).to_pylist(), dtype=bool)
+    x = matrix[known][:, [inputs.position(name) for name in head.inputs]]
+    split = split_by_time(times[known]) if len(y) else None
+    why = "no row has the target" if split is None else why_not_learnable(y, split)
+    if why is not None or split is None:
+        return _Made(None, {"absent": why}, absent=why)
+    estimator = _fit(head, x[split.train], y[split.train])
+    link = fit_link(raw_scores(estimator, x[split.calibrate]), y[split.calibrate])
+    rate = float(y[~split.test].mean())
+    metrics = evaluate(link, raw_scores(estimator, x[split.test]), y[split.test], rate)
+    trees = _flatten(head, estimator, x[split.train], staging)
+    rows = {name: int(getattr(split, name).sum()) for name in ("train", "calibrate", "test")}
+    described = {"link": {"slope": link.slope, "intercept": link.intercept}, "rows": rows, "proved": ["numpy"]}
+    return _Made(LearntHead(trees, link, head.inputs), {**described, "metrics": metrics.describe()}, metrics)
+
+
+def _fit(head: TreesHead, x: Matrix, y: np.ndarray[Any, Any]) -> Any:
+    try:
+        estimator = head.estimator()
+        return estimator.fit(x, y)
+    except Exception as error:  # the estimator is the app's choice: whatever it raises is its mistake
+        raise AppError(f"head '{head.name}': its estimator failed: {type(error).__name__}: {error}") from error
+
+
+def _flatten(head: TreesHead, estimator: Any, x: Matrix, staging: Path) -> FlatTrees:
+    """Save the estimator, its flat trees and the parity corpus; prove the trees, and the file, on the corpus."""
+    base = staging / HEADS_FOLDER / head.name
+    save_estimator(estimator, base.with_suffix(".skops"))
+    corpus = make_corpus(x, import_trees(estimator, features=x.shape[1], float_width=64), SEED)
+    raw = raw_scores(estimator, corpus)
+    trees, difference = _exact_width(estimator, corpus, raw)
+    if difference is not None:
+        raise ArtifactError(
+            f"head '{head.name}': its flat trees differ from {type(estimator).__name__} in row {difference.row} of "
+            f"the parity corpus: {difference.got!r} instead of {difference.expected!r}. This estimator can't be served."
+        )
+    if first_difference(raw, raw_scores(load_estimator(base.with_suffix(".skops")), corpus)) is not None:
+        raise ArtifactError(f"head '{head.name}': its skops file does not answer as the estimator does")
+    trees.save(base.with_suffix(".trees"))
+    save_corpus(base.with_suffix(".parity.npz"), corpus, raw)
+    return trees
+
+
+def _exact_width(estimator: Any, corpus: Matrix, raw: np.ndarray[Any, Any]) -> tuple[FlatTrees, Difference | None]:
+    """Find which float width the estimator compares in: the one that reproduces its answers."""
+    first: Difference | None = None
+    for width in (64, 32):
+        trees = import_trees(estimator, features=corpus.shape[1], float_width=width)
+        difference = first_difference(raw, trees.predict_raw(corpus))
+        if difference is None:
+            return trees, None
+        first = first or difference
+    return trees, first
+
+
+def _target(results: Path, name: str) -> pa.ChunkedArray:
+    return pq.read_table(results / TARGETS_FILE, columns=[name]).column(name)
+
+
+def _golden(app: App, predictor: Predictor, inputs: Inputs, matrix: Matrix) -> Golden:
+    """Choose golden rows: some for each rule, some at random, and one with everything missing."""
+    rng = np.random.default_rng(SEED)
+    chosen = rng.permutation(len(matrix))[:GOLDEN_ROWS].tolist()
+    outputs = predictor.predict(matrix) if len(matrix) else {}
+    for head in app.heads.values():
+        if isinstance(head, RulesHead) and (answers := outputs.get(head.name)) is not None:
+            chosen += [int(np.flatnonzero(answers == position)[0]) for position in np.unique(answers)]
+    rows = np.concatenate([matrix[sorted(set(chosen))], np.full((1, len(inputs.names)), np.nan)])
+    scored = predictor.predict(rows)
+    return Golden(
+        rows=[[None if math.isnan(value) else value for value in row] for row in rows.tolist()],
+        outputs={name: None if values is None else values.tolist() for name, values in scored.items()},
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _VERSIONS_OF}}
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _remove_strangers(model_dir: Path, named: set[str]) -> None:
+    """Remove files of former artifacts that the new manifest does not name."""
+    for path in (model_dir / HEADS_FOLDER).glob("*"):
+        if str(path.relative_to(model_dir)) not in named:
+            path.unlink()

@@ -1,0 +1,1 @@
+"""The online store: where `serve` finds feature rows by key."""

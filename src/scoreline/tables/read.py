@@ -1,0 +1,163 @@
+"""Reading a table as declared: chunks of typed good rows, and the bad rows set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from scoreline.app.columns import ColumnType
+from scoreline.app.table import TableSpec
+from scoreline.errors import TableError, did_you_mean
+from scoreline.tables import csv_lines, parquet
+from scoreline.tables.rejected import Rejected
+from scoreline.tables.source import find_file
+from scoreline.tables.typed import Typed, arrow_type, convert_strings
+
+LINE = "__line"  # the row's line in its file: ties at one instant are settled by it
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of a table, in the order of the file.
+
+    Attributes
+    ----------
+    rows : the good rows; columns in declared order with their Arrow types, and `LINE` (int64)
+    rejected : the rows set aside
+    """
+
+    rows: pa.Table
+    rejected: list[Rejected]
+
+    @property
+    def rows_read(self) -> int:
+        """Good and bad rows together."""
+        return self.rows.num_rows + len(self.rejected)
+
+
+class TableFile:
+    """A table's file, its head checked against the declaration.
+
+    Raises
+    ------
+    TableError
+        No file or more than one, an unreadable one, a missing or repeated column, or (Parquet) a
+        column of another type.
+    """
+
+    def __init__(self, spec: TableSpec, data_dir: Path) -> None:
+        self.spec = spec
+        self.path = find_file(spec, data_dir)
+        self.is_csv = self.path.suffix == ".csv"
+        self._header = csv_lines.read_header(self.path) if self.is_csv else parquet.read_schema(self.path).names
+        self.present = [name for name in spec.columns if name in self._header]
+        self._check_head()
+
+    @property
+    def absent(self) -> list[str]:
+        """Declared optional columns that the file does not have."""
+        return [name for name in self.spec.columns if name not in self.present]
+
+    def chunks(self, chunk_bytes: int = csv_lines.CHUNK_BYTES) -> Iterator[Chunk]:
+        """Read the file, in bounded memory."""
+        if self.is_csv:
+            wanted = [self._header.index(name) for name in self.present]
+            for lines in csv_lines.read_lines(self.path, len(self._header), wanted, chunk_bytes):
+                typed = [
+                    convert_strings(strings, self.spec.columns[name])
+                    for name, strings in zip(self.present, lines.columns, strict=True)
+                ]
+                torn = [Rejected(self.path.name, line, None, why) for line, why in lines.torn]
+                yield self._chunk(typed, lines.columns, lines.line, torn)
+        else:
+            yield from self._parquet_chunks()
+
+    def _parquet_chunks(self) -> Iterator[Chunk]:
+        first = 1
+        for batch in parquet.read_batches(self.path, self.present):
+            raw = [batch.column(name) for name in self.present]
+            typed = [
+                parquet.convert_column(values, self.spec.columns[name])
+                for name, values in zip(self.present, raw, strict=True)
+            ]
+            line = pa.array(np.arange(first, first + batch.num_rows), pa.int64())
+            yield self._chunk(typed, raw, line, [])
+            first += batch.num_rows
+
+    def _chunk(self, typed: list[Typed], raw: Sequence[pa.Array], line: pa.Array, torn: list[Rejected]) -> Chunk:
+        columns = dict(zip(self.present, typed, strict=True))
+        arrays = {
+            name: columns[name].values if name in columns else pa.nulls(len(line), arrow_type(kind))
+            for name, kind in self.spec.columns.items()
+        }
+        table = pa.table({**arrays, LINE: line})
+        bad = self._bad_mask(columns, len(line))
+        if not bad.any():
+            return Chunk(table, torn)
+        where = np.flatnonzero(bad)
+        values = dict(zip(self.present, (column.take(pa.array(where)) for column in raw), strict=True))
+        rows = table.take(pa.array(where)).to_pylist()
+        rejected = [self._reject(row, {n: v[i].as_py() for n, v in values.items()}) for i, row in enumerate(rows)]
+        return Chunk(table.filter(pa.array(~bad)), torn + rejected)
+
+    def _bad_mask(self, columns: dict[str, Typed], rows: int) -> np.ndarray[Any, Any]:
+        bad = np.zeros(rows, bool)
+        for typed in columns.values():
+            if typed.bad is not None:
+                bad |= pc.fill_null(typed.bad, False).to_numpy(zero_copy_only=False)
+        for name in self.spec.required:
+            if columns[name].values.null_count:
+                bad |= pc.is_null(columns[name].values).to_numpy(zero_copy_only=False)
+        return bad
+
+    def _reject(self, row: dict[str, Any], raw: dict[str, Any]) -> Rejected:
+        """Say why a row is bad: its first column, in declared order, that does not fit."""
+        key = tuple(row[name] for name in self.spec.key)
+        time = row[self.spec.time] if self.spec.time else None
+        for name in self.present:
+            if row[name] is None and (raw[name] not in (None, "") or name in self.spec.required):
+                why = _why(self.spec.columns[name], raw[name], is_key=name in self.spec.key)
+                return Rejected(
+                    self.path.name,
+                    row[LINE],
+                    name,
+                    why,
+                    key=None if None in key else key,
+                    time_us=None if time is None else int(np.datetime64(time, "us").astype(np.int64)),
+                )
+        raise AssertionError("a row was marked as bad and every column fits")
+
+    def _check_head(self) -> None:
+        where = f"table '{self.spec.name}', {self.path.name}"
+        for name, kind in self.spec.columns.items():
+            if name not in self._header and not kind.optional:
+                raise TableError(
+                    f"{where}: has no column '{name}'.{did_you_mean(name, self._header)} "
+                    f"Its head has: {', '.join(self._header)}.{_separator_hint(self._header)}"
+                )
+            if self._header.count(name) > 1:
+                raise TableError(f"{where}: has {self._header.count(name)} columns named '{name}'; expected one")
+        if not self.is_csv:
+            schema = parquet.read_schema(self.path)
+            for name in self.present:
+                parquet.check_type(f"{where}, column '{name}'", schema.field(name).type, self.spec.columns[name])
+
+
+def _why(kind: ColumnType, raw: object, *, is_key: bool) -> str:
+    if raw is None or raw == "":
+        return f"expected {kind.expects}, got nothing" + (": a key column can't be empty" if is_key else "")
+    text = str(raw)
+    return f"expected {kind.expects}, got {text[:40] + '...' if len(text) > 40 else text!r}"
+
+
+def _separator_hint(header: list[str]) -> str:
+    for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if len(header) == 1 and separator in header[0]:
+            return f" The fields seem to be separated by {name}; expected commas."
+    return ""

@@ -1,0 +1,108 @@
+"""From text to typed columns: which strings are a number, a time, a boolean, and which are not.
+
+Nothing is guessed and nothing fails as a whole: a value that does not fit is marked, the others go on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from scoreline.app.columns import Boolean, Category, ColumnType, Integer, Number, Text, Time
+
+ARROW_TYPES: dict[type[ColumnType], pa.DataType] = {
+    Text: pa.string(),
+    Category: pa.string(),
+    Integer: pa.int64(),
+    Number: pa.float64(),
+    Boolean: pa.bool_(),
+    Time: pa.timestamp("us"),
+}
+_TRUE, _FALSE = ["true", "t", "yes", "y", "1"], ["false", "f", "no", "n", "0"]
+_INTEGER = r"^[+-]?[0-9]{1,18}(\.0*)?$"  # 12.0 is what pandas writes for 12 in a column with nulls
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_CLOCK = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
+_ZONE = r"(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)"
+_LOCAL_TIME = f"^{_DATE}({_CLOCK})?$"
+_ZONED_TIME = f"^{_DATE}{_CLOCK} ?{_ZONE}$"
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A converted column: `values`, null where a string was null or did not fit; `bad` marks the latter."""
+
+    values: pa.Array
+    bad: pa.BooleanArray | None = None
+
+
+def arrow_type(kind: ColumnType) -> pa.DataType:
+    """Return the Arrow type that columns of this type are held in (Time: microseconds, UTC, no zone)."""
+    return ARROW_TYPES[type(kind)]
+
+
+def convert_strings(strings: pa.StringArray, kind: ColumnType) -> Typed:
+    """Convert text to the column type, exactly as the module says; nulls stay null."""
+    if isinstance(kind, (Text, Category)):
+        return Typed(strings)
+    convert = {Integer: _integers, Number: _numbers, Boolean: _booleans, Time: _times}[type(kind)]
+    values: pa.Array = convert(strings)
+    if values.null_count == strings.null_count:
+        return Typed(values)
+    return Typed(values, pc.and_(pc.is_valid(strings), pc.is_null(values)))
+
+
+def _integers(strings: pa.StringArray) -> pa.Array:
+    return _cast_matching(pc.utf8_trim_whitespace(strings), _INTEGER, pa.int64(), strip=r"^\+|\.0*$")
+
+
+def _numbers(strings: pa.StringArray) -> pa.Array:
+    values = _cast_matching(pc.utf8_trim_whitespace(strings), _NUMBER, pa.float64(), strip=r"^\+")
+    return pc.if_else(pc.is_finite(values), values, None)
+
+
+def _booleans(strings: pa.StringArray) -> pa.Array:
+    lowered = pc.utf8_lower(pc.utf8_trim_whitespace(strings))
+    is_true = pc.is_in(lowered, value_set=pa.array(_TRUE))
+    is_false = pc.is_in(lowered, value_set=pa.array(_FALSE))
+    return pc.if_else(is_true, True, pc.if_else(is_false, False, pa.scalar(None, pa.bool_())))
+
+
+def _cast_matching(strings: pa.StringArray, pattern: str, to: pa.DataType, *, strip: str) -> pa.Array:
+    fits = pc.match_substring_regex(strings, pattern)
+    kept = pc.if_else(fits, strings, None)
+    return pc.cast(pc.replace_substring_regex(kept, pattern=strip, replacement=""), to)
+
+
+def _times(strings: pa.StringArray) -> pa.Array:
+    strings = pc.utf8_trim_whitespace(strings)
+    try:
+        # the common case, one pass: no zones. Arrow also takes an hour without minutes: that is refused.
+        if not pc.any(pc.match_substring_regex(strings, r"^.{10}[T ][0-9]{2}$")).as_py():
+            return pc.cast(strings, pa.timestamp("us"))
+    except pa.ArrowInvalid:
+        pass
+    strings = pc.replace_substring_regex(strings, pattern=r"(\.[0-9]{6})[0-9]+", replacement=r"\1")
+    is_zoned = pc.match_substring_regex(strings, _ZONED_TIME)
+    zoned = pc.replace_substring_regex(pc.if_else(is_zoned, strings, None), pattern=" ?(UTC|Z)$", replacement="Z")
+    zoned = pc.replace_substring_regex(zoned, pattern=" ([+-])", replacement=r"\1")
+    is_local = pc.match_substring_regex(strings, _LOCAL_TIME)
+    local = pc.if_else(is_local, strings, None)
+    return pc.coalesce(
+        _cast_what_fits(local, pa.timestamp("us")),
+        pc.cast(_cast_what_fits(zoned, pa.timestamp("us", "UTC")), pa.timestamp("us")),
+    )
+
+
+def _cast_what_fits(strings: pa.StringArray, to: pa.DataType) -> pa.Array:
+    """Cast; where Arrow refuses a value (30 February), halve until it stands alone, and null it."""
+    try:
+        return pc.cast(strings, to)
+    except pa.ArrowInvalid:
+        if len(strings) == 1:
+            return pa.nulls(1, to)
+        middle = len(strings) // 2
+        halves = [_cast_what_fits(part, to) for part in (strings[:middle], strings[middle:])]
+        return pa.concat_arrays(halves)
