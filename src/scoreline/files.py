@@ -90,8 +90,8 @@ def finish_commit(folder: Path) -> None:
             if path.is_dir():
                 target.mkdir(exist_ok=True)
             else:
-                os.chmod(path, 0o644)
                 with contextlib.suppress(FileNotFoundError):  # another process is completing it too
+                    os.chmod(path, 0o644)
                     os.replace(path, target)
         shutil.rmtree(commit, ignore_errors=True)
     except OSError as error:

@@ -124,7 +124,10 @@ def check_golden(predictor: Predictor, artifact: Artifact) -> None:
             continue
         if expected is None or got is None:
             raise ArtifactError(f"golden rows: head '{name}' {'gives nothing' if got is None else 'is unexpected'}")
-        close = np.abs(np.asarray(got, dtype=np.float64) - np.array(expected)) <= 1e-9
+        values = np.asarray(got, dtype=np.float64)
+        if values.shape != (len(expected),):
+            raise ArtifactError(f"golden rows: head '{name}' gives shape {values.shape} for {len(expected)} rows")
+        close = np.abs(values - np.array(expected)) <= 1e-9
         if not close.all():
             row = int((~close).argmax())
             raise ArtifactError(

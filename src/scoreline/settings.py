@@ -175,9 +175,9 @@ def resolve_settings(
     return Settings(**{**values, "app": app})
 
 
-def variable_of(name: str) -> str:
-    """Return the (first) environment variable of a setting."""
-    return _BY_NAME[name].variables[0]
+def variables_of(name: str) -> tuple[str, ...]:
+    """Return the environment variables of a setting; the first one found counts."""
+    return _BY_NAME[name].variables
 
 
 def in_container(environment: Mapping[str, str]) -> bool:

@@ -10,8 +10,11 @@ import numpy as np
 
 from scoreline.errors import AppError
 
-_STEP_US = 15 * 60 * 1_000_000  # every offset that a zone has had since 1972 changes on a quarter of an hour
-_HOUR_US = 3_600_000_000
+_SECOND_US, _HOUR_US, _DAY_US = 1_000_000, 3_600_000_000, 86_400_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# what a datetime can hold in every zone; times beyond (9999-12-31T23:59:59 is a popular "never") have the offset there
+_FIRST_US = (datetime(1, 1, 2, tzinfo=UTC) - _EPOCH) // datetime.resolution
+_LAST_US = (datetime(9999, 12, 30, tzinfo=UTC) - _EPOCH) // datetime.resolution
 
 
 def hour_of_day(times: np.ndarray[Any, Any], zone: str = "UTC") -> np.ndarray[Any, Any]:
@@ -52,7 +55,18 @@ def _offsets_us(micros: np.ndarray[Any, Any], zone: str) -> np.ndarray[Any, Any]
         info = ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise AppError(f"time zone '{zone}' is unknown; expected an IANA name such as 'Europe/Berlin'") from error
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    steps, position = np.unique(micros // _STEP_US, return_inverse=True)
-    offsets = [(epoch + timedelta(microseconds=int(s) * _STEP_US)).astimezone(info).utcoffset() for s in steps]
-    return np.array([int((o or timedelta()).total_seconds()) * 1_000_000 for o in offsets])[position]
+    micros = np.clip(micros, _FIRST_US, _LAST_US)
+    days, position = np.unique(micros // _DAY_US, return_inverse=True)
+    begin = _offsets_at(days * _DAY_US, info)
+    has_change = (begin != _offsets_at((days + 1) * _DAY_US, info))[position]  # no zone changes twice within a day
+    offsets = begin[position]
+    if has_change.any():
+        seconds, position = np.unique(micros[has_change] // _SECOND_US, return_inverse=True)
+        offsets[has_change] = _offsets_at(seconds * _SECOND_US, info)[position]
+    return offsets
+
+
+def _offsets_at(micros: np.ndarray[Any, Any], info: ZoneInfo) -> np.ndarray[Any, Any]:
+    moments = (_EPOCH + timedelta(microseconds=int(value)) for value in micros)
+    offsets = [moment.astimezone(info).utcoffset() or timedelta() for moment in moments]
+    return np.array([offset // datetime.resolution for offset in offsets], dtype=np.int64)

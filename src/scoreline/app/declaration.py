@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from scoreline.app.columns import ColumnType
-from scoreline.app.features import Feature, resolve_features
+from scoreline.app.features import Feature, resolve_features, spine_columns_of
 from scoreline.app.heads import Head, Rule, TreesHead, declare_rules, declare_trees
 from scoreline.app.reply import ReplyField, declare_reply
 from scoreline.app.table import Column, Table, declare_table
@@ -112,16 +113,22 @@ class App:
         """Declare an output: `rules`, or a `target` to learn from `inputs` with `estimator`."""
         if name in self.heads:
             raise AppError(f"head '{name}' is declared twice")
-        types = self.feature_types
+        if not _HEAD_NAME.fullmatch(name):
+            raise AppError(f"head '{name}': expected a name of letters, digits, _ and -; files are named after it")
+        spine, types = self.spine, self.feature_types
         if rules is not None:
             if target is not None or estimator is not None or inputs is not None:
                 raise AppError(f"head '{name}': either rules=, or target=, inputs= and estimator=, not both")
             self.heads[name] = declare_rules(name, rules, types)
         else:
-            self.heads[name] = declare_trees(name, self.spine, types, target=target, inputs=inputs, estimator=estimator)
+            head = declare_trees(name, spine, types, target=target, inputs=inputs, estimator=estimator)
+            self._check_target(head)
+            self.heads[name] = head
 
     def reply(self, **fields: object) -> None:
         """Declare the reply's fields: key columns, `decision`, `reason`, `probability`."""
+        if self._reply:
+            raise AppError("reply is declared twice; name all its fields in one call")
         self._reply = declare_reply(self.spine, self.heads, fields)
 
     def summary(self, label: str, function: Callable[..., Any]) -> None:
@@ -177,3 +184,23 @@ class App:
             raise AppError(f"app '{self.name}' declares no head")
         if not self._reply:
             raise AppError(f"app '{self.name}' declares no reply")
+        if not any(head.inputs for head in self.heads.values()):
+            raise AppError(f"app '{self.name}' has no head that looks at a feature")
+
+    def _check_target(self, head: TreesHead) -> None:
+        """Raise AppError if the head would see its own target, or if a feature stands in the target's place."""
+        features = {feature.name: feature for feature in self._features}
+        for column in head.inputs:
+            if head.target in spine_columns_of(column, features):
+                raise AppError(
+                    f"head '{head.name}': input '{column}' is made from '{head.target}', its own target; a head "
+                    "can't take what it predicts"
+                )
+        hiding = features.get(head.target)
+        if hiding is not None and hiding.source != self.spine[head.target]:
+            raise AppError(
+                f"head '{head.name}': the feature '{head.target}' has the name of its target; rename the feature"
+            )
+
+
+_HEAD_NAME = re.compile("[A-Za-z0-9_-]+")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -124,6 +125,16 @@ def evaluation_order(features: tuple[Feature, ...]) -> tuple[Feature, ...]:
     return tuple(done.values())
 
 
+def spine_columns_of(name: str, features: Mapping[str, Feature]) -> frozenset[str]:
+    """Return the names of the spine columns that a feature is made from, directly or through other features."""
+    feature = features[name]
+    if isinstance(feature.source, Column):
+        return frozenset([feature.source.name])
+    others = [a for a in feature.arguments if a in features and a != name]
+    own = frozenset(feature.arguments).difference(others)
+    return own.union(*(spine_columns_of(other, features) for other in others))
+
+
 def _table_of(column: object, verb: str) -> Table:
     if not isinstance(column, Column):
         raise AppError(f"{verb}(...) takes a table's column, for example {verb}(inventory.inventory), got {column!r}")
@@ -137,6 +148,8 @@ def _direct(spine: Table, name: str, source: object) -> Feature:
             raise AppError(f"{where}: {source} is not a column of the spine. Use latest({source}) or lookup({source}).")
         return Feature(name, source.type, source)
     if isinstance(source, (Latest, Lookup)):
+        if source.column.table is spine:
+            raise AppError(f"{where}: {source.column} is a column of the spine; write {name}={source.column}")
         _check_join(spine, where, source.column.table)
         return Feature(name, source.column.type, source)
     raise AppError(
@@ -162,6 +175,9 @@ def _check_join(spine: Table, where: str, table: Table) -> None:
 
 
 def _arguments(name: str, source: object, declared: Mapping[str, object], spine: Table) -> tuple[str, ...]:
+    plain = source.func if isinstance(source, functools.partial) else source
+    if not inspect.isfunction(plain):  # of other callables nobody could tell whether they have changed
+        raise AppError(f"feature '{name}': expected a plain function over columns (a def), got {source!r}")
     try:
         parameters = inspect.signature(source).parameters.values()  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:

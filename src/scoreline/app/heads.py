@@ -118,8 +118,6 @@ def declare_trees(
         kind = _feature_type(where, column, features)
         if not isinstance(kind, (Boolean, Category, Integer, Number)):
             raise AppError(f"{where}: input '{column}' is {kind.name}; trees take numbers, booleans and categories")
-        if column == target.name:
-            raise AppError(f"{where}: '{column}' is its own target; a head can't take what it predicts")
     return TreesHead(name, target.name, tuple(inputs), estimator)
 
 

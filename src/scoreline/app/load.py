@@ -25,7 +25,7 @@ def load_app(folder: Path) -> App:
     if not path.is_file():
         raise AppError(f"{shown(folder)}: no app.py here. Name the app's folder with --app DIR or SCORELINE_APP.")
     module = load_module(path)
-    apps = [value for value in vars(module).values() if isinstance(value, App)]
+    apps = list(dict.fromkeys(value for value in vars(module).values() if isinstance(value, App)))
     if len(apps) != 1:
         raise AppError(f"{shown(path)}: expected one App at the top level, found {len(apps)}. Write: app = App('name')")
     try:
@@ -49,10 +49,12 @@ def load_module(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        raise AppError(f"{shown(path)}, line {error.lineno}: {error.msg}") from error
+        file = Path(error.filename) if error.filename and Path(error.filename).is_file() else path
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise AppError(f"{shown(file)}{line}: {error.msg}") from error  # the file may be a helper that it imports
     except Exception as error:  # importing runs the user's code: whatever it raises is the app's mistake
         kind = "" if isinstance(error, AppError) else f"{type(error).__name__}: "
-        raise AppError(f"{shown(path)}{_line_in(path, error)}: {kind}{error}") from error
+        raise AppError(f"{shown(path)}{_line_in(spec.origin, error)}: {kind}{error}") from error
     return module
 
 
@@ -64,6 +66,6 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-def _line_in(path: Path, error: BaseException) -> str:
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+def _line_in(file: str | None, error: BaseException) -> str:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     return f", line {frames[-1].lineno}" if frames else ""

@@ -51,11 +51,12 @@ def _call(name: str, function: Callable[..., Any], columns: Mapping[str, Array])
     rows = len(next(iter(columns.values())))
     try:
         with np.errstate(all="ignore"):
-            result = function(**{argument: values.copy() for argument, values in columns.items()})
+            result = function(**{argument: _read_only(values) for argument, values in columns.items()})
     except Exception as error:  # whatever the user's own code raises is reported as the app's mistake
         raise AppError(
             f"feature '{name}': its function failed on made-up rows: {type(error).__name__}: {error}. "
-            "It gets arrays (times as datetime64[us], numbers as float64, text as objects; nulls among them)."
+            "It gets arrays (times as datetime64[us], numbers as float64, text as objects; nulls among them), "
+            "which it must not change."
         ) from error
     if not isinstance(result, np.ndarray):
         raise AppError(f"feature '{name}': its function must give an array, it gave {type(result).__name__}")
@@ -74,7 +75,19 @@ def _type_of(name: str, result: Array) -> ColumnType:
             f"feature '{name}': its function gives dtype {result.dtype}; expected bool, int, float, "
             "datetime64[us] or objects (text)"
         )
+    if isinstance(kind, Text) and not all(value is None or isinstance(value, str) for value in result):
+        raise AppError(
+            f"feature '{name}': its function gives objects that are no text; expected str or None in an array of "
+            "objects, else an array of bool, int, float or datetime64[us]"
+        )
     return kind
+
+
+def _read_only(values: Array) -> Array:
+    """Copy and lock: other features see the same array, so a function that writes into it would change them."""
+    copy = values.copy()
+    copy.flags.writeable = False
+    return copy
 
 
 def _made_up(kind: ColumnType, *, with_null: bool) -> Array:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import ast
+import datetime
+import functools
 import inspect
+import re
 import textwrap
-from types import FunctionType
+from collections.abc import Mapping
+from types import CodeType, FunctionType
 from typing import Any
+
+import numpy as np
+
+_PLAIN = (str, bytes, int, float, complex, type(None), datetime.date, datetime.time, datetime.timedelta, re.Pattern)
 
 
 def describe_function(function: Any) -> str:
     """Return a text that changes when the function, or what it uses from its own file, changes.
 
     Its syntax tree without docstrings, and the same of functions of its module that it calls, and
-    the values of constants that it reads.
+    the values of constants that it reads or was made with.
     """
+    if isinstance(function, functools.partial):
+        given = _constant([function.args, function.keywords])
+        return f"{describe_function(function.func)}\nmade with {given}"
     if not isinstance(function, FunctionType):
         return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', repr(function))}"
     parts: dict[str, str] = {}
@@ -23,35 +34,58 @@ def describe_function(function: Any) -> str:
 
 
 def _collect(function: FunctionType, module: str, parts: dict[str, str]) -> None:
-    parts[function.__name__] = _tree_of(function)
-    for name in sorted(_names_used(function.__code__)):
-        value = function.__globals__.get(name)
-        if name in parts or name not in function.__globals__:
-            continue
-        if isinstance(value, FunctionType) and value.__module__ == module:
-            _collect(value, module, parts)
-        elif isinstance(value, (str, int, float, bool, tuple, frozenset, type(None))):
-            parts[name] = repr(sorted(value) if isinstance(value, frozenset) else value)
+    code = function.__code__
+    parts[code.co_qualname] = _tree_of(code)
+    used = {name: function.__globals__[name] for name in _names_used(code) if name in function.__globals__}
+    cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
+    used |= {f"{code.co_qualname}.{name}": cell.cell_contents for name, cell in cells}
+    for name, value in sorted(used.items()):
+        if isinstance(value, FunctionType):
+            if value.__module__ == module and value.__code__.co_qualname not in parts:
+                _collect(value, module, parts)
+        elif (text := _constant(value)) is not None:
+            parts[name] = text
 
 
-def _names_used(code: Any) -> set[str]:
+def _names_used(code: CodeType) -> set[str]:
     names = set(code.co_names)
     for constant in code.co_consts:
-        if hasattr(constant, "co_names"):
+        if isinstance(constant, CodeType):
             names |= _names_used(constant)
     return names
 
 
-def _tree_of(function: FunctionType) -> str:
+def _constant(value: Any) -> str | None:
+    """Return a constant as text, the same in every process; None for what is no plain value."""
+    if isinstance(value, np.ndarray | np.generic):
+        return f"{value.dtype} {_constant(value.tolist())}"
+    if isinstance(value, Mapping):
+        items = [_constant(pair) for pair in value.items()]
+    elif isinstance(value, (tuple, list, set, frozenset)):
+        items = [_constant(item) for item in value]
+    else:
+        return repr(value) if isinstance(value, _PLAIN) else None
+    known = [item for item in items if item is not None]
+    if len(known) < len(items):
+        return None
+    return f"{type(value).__name__}({', '.join(sorted(known) if isinstance(value, (set, frozenset)) else known)})"
+
+
+def _tree_of(code: CodeType) -> str:
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, SyntaxError, TypeError):  # no source at hand (a lambda inside a call, an exec): its bytecode
-        return function.__code__.co_code.hex()
+        tree = ast.parse(textwrap.dedent(inspect.getsource(code)))
+    except (OSError, SyntaxError, TypeError):  # no source at hand: a lambda inside a call, an exec
+        return _bytecode_of(code)
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.Lambda)) and not isinstance(node, ast.Lambda):
+        if isinstance(node, ast.FunctionDef):
             first = node.body[0]
             is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
             if is_docstring and len(node.body) > 1:
                 node.body = node.body[1:]
             node.name = "f"
     return ast.unparse(tree)
+
+
+def _bytecode_of(code: CodeType) -> str:
+    constants = [_bytecode_of(c) if isinstance(c, CodeType) else _constant(c) for c in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {constants}"

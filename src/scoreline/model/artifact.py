@@ -24,6 +24,7 @@ from scoreline.model.trees import FlatTrees
 
 FORMAT = 1
 MANIFEST_FILE, GOLDEN_FILE, HEADS_FOLDER = "manifest.json", "golden.json", "heads"
+_REQUIRED = {"app", "schemas", "features", "heads", "files"}
 _AGAIN = "Run `scoreline train` again."
 
 
@@ -108,6 +109,8 @@ def load_artifact(folder: Path) -> Artifact:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else None
         raise ArtifactError(f"{path}: is format {found}; this version reads {FORMAT}. {_AGAIN}")
+    if missing := sorted(_REQUIRED - manifest.keys()):
+        raise ArtifactError(f"{path}: is not a whole manifest, it has no {', '.join(missing)}. {_AGAIN}")
     for name, expected in manifest["files"].items():
         file = folder / name
         if not file.is_file():

@@ -6,10 +6,10 @@ import importlib.metadata
 import json
 import math
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -37,11 +37,17 @@ from scoreline.model.importing import import_trees
 from scoreline.model.inputs import Inputs, Matrix, inputs_of
 from scoreline.model.parity import Difference, first_difference, make_corpus, save_corpus
 from scoreline.model.trees import FlatTrees
-from scoreline.predictor import Predictor
 
 SEED = 0
 GOLDEN_ROWS = 40
 _VERSIONS_OF = ("scoreline", "numpy", "scikit-learn", "skops", "treelite")
+
+
+class ScoresMatrix(Protocol):
+    """What scores golden rows: a `scoreline.predictor.Predictor`, or the app's own."""
+
+    def predict(self, matrix: Matrix) -> Mapping[str, np.ndarray[Any, Any] | None]:
+        """Return each head's outputs."""
 
 
 @dataclass
@@ -60,12 +66,17 @@ class TrainReport:
 
 
 def train(
-    app: App, results: Path, model_dir: Path, make_predictor: Callable[[App, Artifact], Predictor] = Predictor
+    app: App, results: Path, model_dir: Path, make_predictor: Callable[[App, Artifact], ScoresMatrix]
 ) -> TrainReport:
     """Make the model artifact of an app from the feature table in `results`.
 
     A head whose target is missing, of one class, or known for a handful of rows is left out with its
     reason; the others are made all the same.
+
+    Parameters
+    ----------
+    make_predictor : callable
+        Makes what scores the golden rows: `scoreline.predictor.Predictor`, or the app's own.
 
     Raises
     ------
@@ -152,10 +163,15 @@ def _learn(
 
 def _fit(head: TreesHead, x: Matrix, y: np.ndarray[Any, Any]) -> Any:
     try:
-        estimator = head.estimator()
-        return estimator.fit(x, y)
+        estimator = head.estimator().fit(x, y)
     except Exception as error:  # the estimator is the app's choice: whatever it raises is its mistake
         raise AppError(f"head '{head.name}': its estimator failed: {type(error).__name__}: {error}") from error
+    if not hasattr(estimator, "decision_function"):
+        raise AppError(
+            f"head '{head.name}': {type(estimator).__name__} gives no raw scores; expected a gradient boosting "
+            "classifier, such as HistGradientBoostingClassifier"
+        )
+    return estimator
 
 
 def _flatten(head: TreesHead, estimator: Any, x: Matrix, staging: Path) -> FlatTrees:
@@ -163,7 +179,7 @@ def _flatten(head: TreesHead, estimator: Any, x: Matrix, staging: Path) -> FlatT
     base = staging / HEADS_FOLDER / head.name
     save_estimator(estimator, base.with_suffix(".skops"))
     corpus = make_corpus(x, import_trees(estimator, features=x.shape[1], float_width=64), SEED)
-    raw = raw_scores(estimator, corpus)
+    corpus, raw = _answered(estimator, corpus)
     trees, difference = _exact_width(estimator, corpus, raw)
     if difference is not None:
         raise ArtifactError(
@@ -175,6 +191,16 @@ def _flatten(head: TreesHead, estimator: Any, x: Matrix, staging: Path) -> FlatT
     trees.save(base.with_suffix(".trees"))
     save_corpus(base.with_suffix(".parity.npz"), corpus, raw)
     return trees
+
+
+def _answered(estimator: Any, corpus: Matrix) -> tuple[Matrix, np.ndarray[Any, Any]]:
+    """Return the rows of the corpus that the estimator answers, and its raw scores of them."""
+    with np.errstate(over="ignore"):
+        try:
+            return corpus, raw_scores(estimator, corpus)
+        except ValueError:  # GradientBoostingClassifier takes no value that is missing or infinite as float32
+            corpus = corpus[np.isfinite(corpus.astype(np.float32)).all(axis=1)]
+            return corpus, raw_scores(estimator, corpus)
 
 
 def _exact_width(estimator: Any, corpus: Matrix, raw: np.ndarray[Any, Any]) -> tuple[FlatTrees, Difference | None]:
@@ -193,7 +219,7 @@ def _target(results: Path, name: str) -> pa.ChunkedArray:
     return pq.read_table(results / TARGETS_FILE, columns=[name]).column(name)
 
 
-def _golden(app: App, predictor: Predictor, inputs: Inputs, matrix: Matrix) -> Golden:
+def _golden(app: App, predictor: ScoresMatrix, inputs: Inputs, matrix: Matrix) -> Golden:
     """Choose golden rows: some for each rule, some at random, and one with everything missing."""
     rng = np.random.default_rng(SEED)
     chosen = rng.permutation(len(matrix))[:GOLDEN_ROWS].tolist()

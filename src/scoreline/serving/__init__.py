@@ -1,0 +1,1 @@
+"""Serving: one transport-free `answer`, thin shells around it, and the supervisor behind `serve`."""

@@ -24,6 +24,7 @@ CHUNK_BYTES = 32 << 20
 _BOM = b"\xef\xbb\xbf"
 _QUOTE, _COMMA, _NEWLINE, _RETURN, _NUL = b'"', 0x2C, 0x0A, 0x0D, 0x00
 _FIELD = r'("([^"]|"")*"|[^",]*)'
+_WELL_QUOTED = f"^{_FIELD}(,{_FIELD})*$"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def read_header(path: Path) -> list[str]:
     Raises
     ------
     TableError
-        The file is empty, not UTF-8, or can't be opened.
+        The file is empty, not UTF-8, can't be opened, or its first line is no list of names.
     """
     try:
         with path.open("rb") as file:
@@ -63,7 +64,14 @@ def read_header(path: Path) -> list[str]:
         raise TableError(f"{path}, line 1: the header is not UTF-8. Save the file as CSV UTF-8.") from error
     if not text.strip():
         raise TableError(f"{path}: is empty; expected a line with column names first")
-    return [name.strip() for name in next(csv.reader([text]))]
+    if "\r" in text:
+        raise TableError(
+            f"{path}, line 1: the header holds a lone carriage return. Save the file with LF or CRLF line ends."
+        )
+    try:
+        return [name.strip() for name in next(csv.reader([text]))]
+    except csv.Error as error:
+        raise TableError(f"{path}, line 1: can't be read as column names ({error})") from error
 
 
 def read_lines(path: Path, fields: int, wanted: Sequence[int], chunk_bytes: int = CHUNK_BYTES) -> Iterator[Lines]:
@@ -185,14 +193,14 @@ def _check_quoted(
     positions = np.flatnonzero((quotes > 0) & ~layout.odd)
     is_quoted[positions] = True
     texts = pa.array([layout.content(int(position)) for position in positions], pa.binary()).cast(pa.string())
-    whole = pc.match_substring_regex(texts, f"^{_FIELD}(,{_FIELD}){{{fields - 1}}}$").to_numpy(zero_copy_only=False)
-    usual[positions] = whole
-    torn = positions[~whole]
-    well_quoted = pc.match_substring_regex(texts.filter(pa.array(~whole)), f"^{_FIELD}(,{_FIELD})*$").to_pylist()
-    for position, is_well in zip(torn, well_quoted, strict=True):
-        why[int(position)] = (
-            f"expected {fields} fields, got {len(next(csv.reader([layout.content(int(position)).decode()])))}"
-            if is_well
+    is_well = pc.match_substring_regex(texts, _WELL_QUOTED).to_numpy(zero_copy_only=False)
+    outside = pc.replace_substring_regex(texts, pattern='"[^"]*"', replacement="")
+    got = pc.count_substring(outside, ",").to_numpy() + 1  # of use where the line is well quoted
+    usual[positions] = is_well & (got == fields)
+    for index in np.flatnonzero(~usual[positions]):
+        why[int(positions[index])] = (
+            f"expected {fields} fields, got {got[index]}"
+            if is_well[index]
             else "torn quoting: a quote is not closed on its line, or text stands beside a quoted field"
         )
 
@@ -201,6 +209,8 @@ def _parse(content: bytes, fields: int, wanted: Sequence[int], *, quoted: bool) 
     """Parse lines that are known to be well formed into string columns."""
     if not content:
         return [pa.array([], pa.string()) for _ in wanted]
+    if content.startswith(_BOM):  # pyarrow takes one away; in the middle of a file it belongs to the text
+        content = _BOM + content
     names = [str(position) for position in range(fields)]
     table = pyarrow.csv.read_csv(
         pa.BufferReader(content),

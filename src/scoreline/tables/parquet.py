@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from scoreline.app.columns import Boolean, Category, ColumnType, Integer, Number, Text, Time
 from scoreline.errors import TableError
-from scoreline.tables.typed import Typed, arrow_type, convert_strings
+from scoreline.tables.typed import Typed, arrow_type, convert_strings, only_years_1_to_9999
 
 BATCH_ROWS = 1 << 18
 
@@ -65,16 +65,25 @@ def convert_column(values: pa.Array, kind: ColumnType) -> Typed:
     if pa.types.is_string(values.type):
         return convert_strings(pc.if_else(pc.equal(values, ""), None, values), kind)
     if isinstance(kind, Time):
-        return Typed(_to_utc_micros(values))
+        times = _to_utc_micros(values)
+        return Typed(times, pc.and_(pc.is_valid(values), pc.is_null(times)))
     return _to_number(values, kind, target)
+
+
+def as_shown(values: pa.Array) -> pa.Array:
+    """Return values in a form that becomes Python objects whatever they are: times as text, in UTC."""
+    if pa.types.is_timestamp(values.type):
+        return values.cast(pa.timestamp(values.type.unit)).cast(pa.string())
+    return values.cast(pa.string()) if pa.types.is_date(values.type) else values
 
 
 def _to_utc_micros(values: pa.Array) -> pa.Array:
     """Timestamps to microseconds, UTC: finer ones are cut off, dates are their midnight."""
-    if pa.types.is_date(values.type):
-        return values.cast(pa.timestamp("us"))
-    zone = values.type.tz
-    return values.cast(pa.timestamp("us", zone), safe=False).cast(pa.timestamp("us"))
+    unit = "ms" if pa.types.is_date(values.type) else values.type.unit
+    times = only_years_1_to_9999(values.cast(pa.timestamp(unit)))
+    if unit == "ns":  # a cast would cut towards 1970, so times before it would grow
+        times = pc.floor_temporal(times, unit="microsecond")
+    return times.cast(pa.timestamp("us"))
 
 
 def _to_number(values: pa.Array, kind: ColumnType, target: pa.DataType) -> Typed:

@@ -101,7 +101,8 @@ class TableFile:
         if not bad.any():
             return Chunk(table, torn)
         where = np.flatnonzero(bad)
-        values = dict(zip(self.present, (column.take(pa.array(where)) for column in raw), strict=True))
+        shown = (parquet.as_shown(column.take(pa.array(where))) for column in raw)
+        values = dict(zip(self.present, shown, strict=True))
         rows = table.take(pa.array(where)).to_pylist()
         rejected = [self._reject(row, {n: v[i].as_py() for n, v in values.items()}) for i, row in enumerate(rows)]
         return Chunk(table.filter(pa.array(~bad)), torn + rejected)

@@ -28,6 +28,7 @@ _CLOCK = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
 _ZONE = r"(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)"
 _LOCAL_TIME = f"^{_DATE}({_CLOCK})?$"
 _ZONED_TIME = f"^{_DATE}{_CLOCK} ?{_ZONE}$"
+_YEAR_1_S, _YEAR_10000_S = -62_135_596_800, 253_402_300_800  # since 1970
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,16 @@ def convert_strings(strings: pa.StringArray, kind: ColumnType) -> Typed:
     if values.null_count == strings.null_count:
         return Typed(values)
     return Typed(values, pc.and_(pc.is_valid(strings), pc.is_null(values)))
+
+
+def only_years_1_to_9999(times: pa.TimestampArray) -> pa.TimestampArray:
+    """Null the times that `datetime` can't hold. Nanoseconds reach from 1677 to 2262, so they all fit."""
+    per_second = {"s": 1, "ms": 1_000, "us": 1_000_000}.get(times.type.unit)
+    if per_second is None:
+        return times
+    ticks = times.cast(pa.int64())
+    fits = pc.and_(pc.greater_equal(ticks, _YEAR_1_S * per_second), pc.less(ticks, _YEAR_10000_S * per_second))
+    return pc.if_else(fits, times, None)
 
 
 def _integers(strings: pa.StringArray) -> pa.Array:
@@ -81,7 +92,7 @@ def _times(strings: pa.StringArray) -> pa.Array:
     try:
         # the common case, one pass: no zones. Arrow also takes an hour without minutes: that is refused.
         if not pc.any(pc.match_substring_regex(strings, r"^.{10}[T ][0-9]{2}$")).as_py():
-            return pc.cast(strings, pa.timestamp("us"))
+            return only_years_1_to_9999(pc.cast(strings, pa.timestamp("us")))
     except pa.ArrowInvalid:
         pass
     strings = pc.replace_substring_regex(strings, pattern=r"(\.[0-9]{6})[0-9]+", replacement=r"\1")
@@ -90,10 +101,11 @@ def _times(strings: pa.StringArray) -> pa.Array:
     zoned = pc.replace_substring_regex(zoned, pattern=" ([+-])", replacement=r"\1")
     is_local = pc.match_substring_regex(strings, _LOCAL_TIME)
     local = pc.if_else(is_local, strings, None)
-    return pc.coalesce(
+    times = pc.coalesce(
         _cast_what_fits(local, pa.timestamp("us")),
         pc.cast(_cast_what_fits(zoned, pa.timestamp("us", "UTC")), pa.timestamp("us")),
     )
+    return only_years_1_to_9999(times)
 
 
 def _cast_what_fits(strings: pa.StringArray, to: pa.DataType) -> pa.Array:

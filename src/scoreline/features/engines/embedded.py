@@ -26,7 +26,7 @@ from scoreline.tables.rejected import Rejected
 from scoreline.tables.typed import arrow_type
 
 BATCH_ROWS = 1 << 17
-_BAD = "__bad"
+_BAD = "__bad"  # names of our own begin with two underscores, so that they never meet an app's
 
 
 @dataclass
@@ -138,16 +138,16 @@ class EmbeddedEngine:
 
     def rows_at(self, spec: TableSpec, lines: Sequence[int]) -> list[dict[str, Any]]:
         """Return the loaded rows at some lines, ordered by line."""
-        self._register("wanted", pa.table({LINE: pa.array(lines, pa.int64())}))
-        query = f"SELECT t.* FROM {_name(spec.name)} t SEMI JOIN wanted USING ({LINE}) ORDER BY {LINE}"
+        self._register("__wanted", pa.table({LINE: pa.array(lines, pa.int64())}))
+        query = f"SELECT t.* FROM {_name(spec.name)} t SEMI JOIN __wanted USING ({LINE}) ORDER BY {LINE}"
         return self._db.sql(query).to_arrow_table().to_pylist()
 
     def rows_of(self, spec: TableSpec, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the loaded rows of a table whose key is that of one of `rows`, in the order of the file."""
         keys = {name: pa.array([r[name] for r in rows], arrow_type(spec.columns[name])) for name in spec.key}
-        self._register("wanted", pa.table(keys))
+        self._register("__wanted", pa.table(keys))
         using = ", ".join(_name(name) for name in spec.key)
-        query = f"SELECT t.* FROM {_name(spec.name)} t SEMI JOIN wanted USING ({using}) ORDER BY {LINE}"
+        query = f"SELECT t.* FROM {_name(spec.name)} t SEMI JOIN __wanted USING ({using}) ORDER BY {LINE}"
         return self._db.sql(query).to_arrow_table().to_pylist()
 
     def reached(self, plan: Plan, join: Join, rejected: Sequence[Rejected]) -> list[dict[str, Any]]:
@@ -171,13 +171,13 @@ class EmbeddedEngine:
             for i, name in enumerate(spec.key)
         }
         times = pa.array([row.time_us for row in known], pa.int64()).cast(pa.timestamp("us"))
-        self._register("bad_rows", pa.table({**keys, "__time": times, LINE: pa.array([r.line for r in known])}))
+        self._register("__bad_rows", pa.table({**keys, "__time": times, LINE: pa.array([r.line for r in known])}))
         return self._db.sql(_reached_sql(plan, spec)).to_arrow_table().to_pylist()
 
     def _insert(self, table: str, rows: pa.Table) -> None:
-        self._register("chunk", rows)
-        self._db.execute(f"INSERT INTO {_name(table)} SELECT * FROM chunk")
-        self._db.unregister("chunk")
+        self._register("__chunk", rows)
+        self._db.execute(f"INSERT INTO {_name(table)} SELECT * FROM __chunk")
+        self._db.unregister("__chunk")
 
     def _register(self, name: str, rows: pa.Table) -> None:
         self._db.register(name, rows)
@@ -187,12 +187,11 @@ class EmbeddedEngine:
         distinct = self._one(f"SELECT count(*) FROM (SELECT 1 FROM {table} GROUP BY {keys})")
         if distinct == self.count(spec):
             return []
-        ranked = (
-            f"SELECT {LINE}, {keys}, first_value({LINE}) OVER (PARTITION BY {keys} ORDER BY {LINE}) AS f FROM {table}"
-        )
-        rows = self._db.execute(f"SELECT * FROM ({ranked}) WHERE {LINE} <> f ORDER BY {LINE}").fetchall()
-        self._register("doubles", pa.table({LINE: pa.array([row[0] for row in rows], pa.int64())}))
-        self._db.execute(f"DELETE FROM {table} WHERE {LINE} IN (SELECT {LINE} FROM doubles)")
+        first = f"first_value({LINE}) OVER (PARTITION BY {keys} ORDER BY {LINE}) AS __first"
+        ranked = f"SELECT {LINE}, {keys}, {first} FROM {table}"
+        rows = self._db.execute(f"SELECT * FROM ({ranked}) WHERE {LINE} <> __first ORDER BY {LINE}").fetchall()
+        self._register("__doubles", pa.table({LINE: pa.array([row[0] for row in rows], pa.int64())}))
+        self._db.execute(f"DELETE FROM {table} WHERE {LINE} IN (SELECT {LINE} FROM __doubles)")
         names = ", ".join(spec.key)
         return [
             Rejected(
@@ -211,8 +210,8 @@ class EmbeddedEngine:
         return dict(self._db.execute(query).fetchall())
 
     def _one(self, query: str) -> Any:
-        row = self._db.execute(query).fetchone()
-        return row[0] if row else None
+        rows = self._db.execute(query).fetchall()  # all: DuckDB 2 refuses the next query before the last row is fetched
+        return rows[0][0] if rows else None
 
 
 _SQL_TYPES = {
@@ -233,7 +232,7 @@ def _join_sql(spine: TableSpec, join: Join, index: int) -> str:
     wanted = {_name(column) for column in join.columns.values()}
     values = ", ".join(f"{name} := {name}" for name in sorted(wanted))
     keys = ", ".join(_name(name) for name in (*spec.key, spec.time))
-    last = f"(SELECT {keys}, arg_max(struct_pack({values}), {LINE}) AS v FROM {_name(spec.name)} GROUP BY {keys})"
+    last = f"(SELECT {keys}, arg_max(struct_pack({values}), {LINE}) AS __v FROM {_name(spec.name)} GROUP BY {keys})"
     return f"ASOF LEFT JOIN {last} AS {alias} ON {on} AND s.{_name(spine.time)} >= {alias}.{_name(spec.time)}"
 
 
@@ -243,7 +242,7 @@ def _feature_sql(plan: Plan, feature: Feature) -> str:
     assert isinstance(feature.source, (Latest, Lookup))
     column = feature.source.column
     index = next(i for i, join in enumerate(plan.joins) if join.table.name == column.table.spec.name)
-    value = ".v." if column.table.spec.time is not None else "."
+    value = ".__v." if column.table.spec.time is not None else "."
     return f"j{index}{value}{_name(column.name)}"
 
 
@@ -252,21 +251,22 @@ def _reached_sql(plan: Plan, spec: TableSpec) -> str:
     own = ", ".join(f"s.{_name(name)}" for name in spine.key)
     on = " AND ".join(f"s.{_name(part)} = e.{_name(part)}" for part in spec.key)
     keys = ", ".join(_name(name) for name in spec.key)
-    untimed = f"SELECT e.{LINE} AS line, {own}, s.{LINE} AS o FROM {_name(spine.name)} s JOIN bad_rows e ON {on}"
+    untimed = f"SELECT e.{LINE} AS line, {own}, s.{LINE} AS __o FROM {_name(spine.name)} s JOIN __bad_rows e ON {on}"
     if spec.time is None:
-        return f"SELECT * EXCLUDE (o) FROM ({untimed}) ORDER BY o, line"
+        return f"SELECT * EXCLUDE (__o) FROM ({untimed}) ORDER BY __o, line"
     assert spine.time is not None
     events = (
-        f"SELECT {keys}, {_name(spec.time)} AS t, {LINE}, false AS {_BAD} FROM {_name(spec.name)} "
-        f"SEMI JOIN bad_rows USING ({keys}) UNION ALL "
-        f"SELECT {keys}, __time, {LINE}, true FROM bad_rows WHERE __time IS NOT NULL"
+        f"SELECT {keys}, {_name(spec.time)} AS __t, {LINE}, false AS {_BAD} FROM {_name(spec.name)} "
+        f"SEMI JOIN __bad_rows USING ({keys}) UNION ALL "
+        f"SELECT {keys}, __time, {LINE}, true FROM __bad_rows WHERE __time IS NOT NULL"
     )
-    last = f"SELECT {keys}, t, max({LINE}) AS l, arg_max({_BAD}, {LINE}) AS {_BAD} FROM ({events}) GROUP BY {keys}, t"
+    values = f"max({LINE}) AS __l, arg_max({_BAD}, {LINE}) AS {_BAD}"
+    last = f"SELECT {keys}, __t, {values} FROM ({events}) GROUP BY {keys}, __t"
     timed = (
-        f"SELECT e.l AS line, {own}, s.{LINE} AS o FROM {_name(spine.name)} s ASOF JOIN ({last}) e "
-        f"ON {on} AND s.{_name(spine.time)} >= e.t WHERE e.{_BAD}"
+        f"SELECT e.__l AS line, {own}, s.{LINE} AS __o FROM {_name(spine.name)} s ASOF JOIN ({last}) e "
+        f"ON {on} AND s.{_name(spine.time)} >= e.__t WHERE e.{_BAD}"
     )
-    return f"SELECT * EXCLUDE (o) FROM ({timed} UNION {untimed} WHERE e.__time IS NULL) ORDER BY o, line"
+    return f"SELECT * EXCLUDE (__o) FROM ({timed} UNION {untimed} WHERE e.__time IS NULL) ORDER BY __o, line"
 
 
 def _name(identifier: str) -> str:

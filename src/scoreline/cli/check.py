@@ -1,0 +1,33 @@
+"""`scoreline check`."""
+
+from __future__ import annotations
+
+import click
+
+from scoreline.cli.options import FOLDERS, options
+from scoreline.settings import Settings
+
+
+@click.command()
+@options(*FOLDERS)
+def check(settings: Settings) -> None:
+    """Check app.py and the heads of the tables, without running anything.
+
+    Reads no rows. Also checks predictor.py and nginx.conf in the app's folder, where there are any.
+    """
+    from scoreline.app.load import load_app, shown
+    from scoreline.features.plan import make_plan
+    from scoreline.serving.nginx import check_configuration
+    from scoreline.serving.service import predictor_class
+    from scoreline.tables.read import TableFile
+
+    app = load_app(settings.app)
+    predictor_class(settings.app)
+    check_configuration(settings.app)
+    click.echo(f"{shown(settings.app / 'app.py')}: {app.name}: {len(app.feature_list)} features, heads "
+               f"{', '.join(app.heads)}")  # fmt: skip
+    for spec in make_plan(app).tables:
+        file = TableFile(spec, settings.data)
+        missing = f", without {', '.join(file.absent)}" if file.absent else ""
+        click.echo(f"{shown(file.path)}: {len(file.present)} of {len(spec.columns)} columns{missing}")
+    click.echo("ok")

@@ -1,0 +1,73 @@
+"""The command `scoreline`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+
+import click
+
+from scoreline.cli.check import check
+from scoreline.cli.feature import feature
+from scoreline.cli.inference import inference
+from scoreline.cli.serve import serve
+from scoreline.cli.train import train
+from scoreline.cli.up import up
+from scoreline.errors import ScorelineError, SettingError
+
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(importlib.metadata.version("scoreline"), message="scoreline %(version)s")
+def scoreline() -> None:
+    """Take a tabular model from raw tables to a production scoring service.
+
+    An app is a folder with an app.py that declares tables, features, model and reply. In it:
+
+    \b
+      scoreline check       is app.py right, do the tables fit?
+      scoreline feature     raw tables -> point-in-time features
+      scoreline train       features -> model artifact
+      scoreline serve       model artifact -> HTTP: GET /ping, POST /invocations
+      scoreline inference   a file through the server -> results/results.json
+      scoreline up          all of them, one after the other
+
+    Options come first, then environment variables, then /opt/ml where it exists, then the app's
+    own folders data/, model/ and results/. Exit codes: 0 done, 1 failed, 2 misused.
+    """
+
+
+for command in (check, feature, train, serve, inference, up):
+    scoreline.add_command(command)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 misused, 130 Ctrl-C."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; return its exit code, having said on stderr what went wrong."""
+    try:
+        scoreline.main(arguments, prog_name="scoreline", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return MISUSED
+    except click.ClickException as error:
+        error.show()
+        return MISUSED
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("scoreline: interrupted; nothing was replaced", err=True)
+        return INTERRUPTED
+    except SettingError as error:
+        click.echo(f"scoreline: {error}", err=True)
+        return MISUSED
+    except ScorelineError as error:
+        click.echo(f"scoreline: {error}", err=True)
+        return FAILED
+    except OSError as error:  # a full disk, a folder that can't be written: the person's to mend, not a bug
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"scoreline: {where}{error.strerror or error}", err=True)
+        return FAILED
+    return 0

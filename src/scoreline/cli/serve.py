@@ -1,0 +1,21 @@
+"""`scoreline serve`."""
+
+from __future__ import annotations
+
+import click
+
+from scoreline.cli.options import FOLDERS, options, say
+from scoreline.settings import Settings
+
+
+@click.command()
+@options(*FOLDERS, "port", "host", "workers")
+def serve(settings: Settings) -> None:
+    """Serve the model over HTTP: GET /ping and POST /invocations.
+
+    nginx -> gunicorn -> Flask. Runs until Ctrl-C or SIGTERM, then answers what is in flight and
+    exits 0. Exits 1 if nginx or gunicorn dies.
+    """
+    from scoreline.serving.supervisor import serve as supervise
+
+    supervise(settings, say)

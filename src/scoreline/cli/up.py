@@ -1,0 +1,87 @@
+"""`scoreline up`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import click
+
+from scoreline.cli.feature import run_feature
+from scoreline.cli.inference import run_inference
+from scoreline.cli.options import FOLDERS, options
+from scoreline.cli.train import run_train
+from scoreline.errors import ServeError
+from scoreline.settings import Settings, variables_of
+
+_READY_S, _STOP_S = 90, 35
+
+
+@click.command()
+@options(*FOLDERS, "workers", "concurrency")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=None,
+    help="The port to serve on. Default: a free one, unless the environment names one.  "
+    "[env: SAGEMAKER_BIND_TO_PORT, SCORELINE_PORT]",
+)  # fmt: skip
+def up(settings: Settings, port: int | None) -> None:
+    """Run feature, train, serve and inference, one after the other, then stop the server.
+
+    Ends with where the results are; exits 0 if every record was scored.
+    """
+    named = any(os.environ.get(variable) for variable in variables_of("port"))
+    settings = replace(settings, port=port or (settings.port if named else _free_port()))
+    started = time.monotonic()
+    run_feature(settings)
+    run_train(settings)
+    with _server(settings):
+        run_inference(settings, f"http://127.0.0.1:{settings.port}")
+    click.echo(f"up: done in {time.monotonic() - started:.1f} s, the server is stopped")
+
+
+@contextlib.contextmanager
+def _server(settings: Settings) -> Iterator[None]:
+    """Run `scoreline serve` as a process of its own; stop it at the end, whatever happens."""
+    command = [sys.executable, "-m", "scoreline", "serve", "--port", str(settings.port), "--host", "127.0.0.1"]
+    environment = os.environ | {variables_of(name)[0]: str(getattr(settings, name).resolve()) for name in FOLDERS}
+    environment.pop("SAGEMAKER_BIND_TO_PORT", None)
+    if settings.workers is not None:
+        environment[variables_of("workers")[0]] = str(settings.workers)
+    server = subprocess.Popen(command, env=environment, start_new_session=True)  # Ctrl-C reaches us alone
+    try:
+        _wait_until_ready(server, settings.port)
+        yield
+    finally:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], port: int) -> None:
+    import urllib3
+
+    until = time.monotonic() + _READY_S
+    while time.monotonic() < until:
+        if server.poll() is not None:
+            raise ServeError(f"serve ended with exit code {server.returncode}; its lines above say why")
+        with contextlib.suppress(urllib3.exceptions.HTTPError):
+            if urllib3.request("GET", f"http://127.0.0.1:{port}/ping", retries=False, timeout=2).status == 200:
+                return
+        time.sleep(0.05)
+    raise ServeError(f"serve was not ready within {_READY_S} s")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

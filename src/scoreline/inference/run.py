@@ -1,0 +1,189 @@
+"""The `inference` verb: every good row of the spine's file, in its order, through a server."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from scoreline.app.declaration import App, SummaryCount
+from scoreline.app.reply import Decision, Reason
+from scoreline.errors import AppError, InferenceError
+from scoreline.features.arrays import to_array
+from scoreline.features.engines.embedded import EmbeddedEngine
+from scoreline.inference.client import Client, Reply
+from scoreline.progress import Progress
+from scoreline.tables.read import TableFile
+from scoreline.tables.typed import arrow_type
+
+RESULTS_FILE = "results.json"
+_WINDOW = 4  # requests waiting for each one in flight, so that results can be written in order
+_COUNT_ROWS = 10_000
+
+
+@dataclass
+class InferenceReport:
+    """What an `inference` run came to.
+
+    Attributes
+    ----------
+    decisions : reply field with a decision -> decision -> how many
+    counts : label of each of the app's summary lines -> how many
+    """
+
+    path: Path
+    records: int = 0
+    errors: int = 0
+    set_aside: int = 0
+    seconds: float = 0.0
+    first_error: str = ""
+    decisions: dict[str, Counter[str]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def per_second(self) -> float:
+        """Requests a second."""
+        return self.records / self.seconds if self.seconds else 0.0
+
+
+def run_inference(
+    app: App, data: Path, results: Path, *, url: str, concurrency: int, timeout_s: float
+) -> InferenceReport:
+    """Score every good row of the spine's file; write `results/results.json`, one JSON line a row, in order.
+
+    A record that could not be scored is a line with its key and an `error`. The file is put in
+    place at the end, whole.
+
+    Raises
+    ------
+    TableError
+        The spine's file can't be read.
+    InferenceError
+        No server answers at `url`.
+    """
+    file = TableFile(app.spine.spec, data)
+    client = Client(url, concurrency, timeout_s)
+    client.wait_for_server()
+    results.mkdir(parents=True, exist_ok=True)
+    report = InferenceReport(results / RESULTS_FILE)
+    with tempfile.TemporaryDirectory(prefix="scoreline-") as work, EmbeddedEngine(Path(work), threads=1) as engine:
+        load = engine.load(file, unique_key=True)
+        report.set_aside = len(load.rejected)
+        started = time.monotonic()
+        _score_all(app, engine, client, report, concurrency)
+        report.seconds = time.monotonic() - started
+    return report
+
+
+def _score_all(app: App, engine: EmbeddedEngine, client: Client, report: InferenceReport, concurrency: int) -> None:
+    counter = _Counter(app, report)
+    handle, name = tempfile.mkstemp(dir=report.path.parent, prefix=f".{RESULTS_FILE}.")
+    try:
+        with (
+            os.fdopen(handle, "wb") as out,
+            ThreadPoolExecutor(concurrency) as pool,
+            Progress("inference", engine.count(app.spine.spec), "records") as progress,
+        ):
+            for row, reply in _in_order(pool, client, _rows(app, engine), concurrency):
+                out.write(_line(app, row, reply) + b"\n")
+                counter.add(row, reply)
+                progress.advance()
+        counter.finish()
+        os.chmod(name, 0o644)
+        os.replace(name, report.path)
+    except OSError as error:
+        raise InferenceError(f"{report.path}: can't be written ({error.strerror})") from error
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _rows(app: App, engine: EmbeddedEngine) -> Iterator[dict[str, Any]]:
+    """Yield the key and whatever else of the spine the app's summary lines need."""
+    spec = app.spine.spec
+    needed = {argument for count in app.summaries for argument in count.arguments}
+    columns = [name for name in spec.columns if name in spec.key or name in needed]
+    for batch in engine.spine_rows(spec, columns):
+        yield from batch.to_pylist()
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, client: Client, rows: Iterator[dict[str, Any]], concurrency: int
+) -> Iterator[tuple[dict[str, Any], Reply]]:
+    """Keep several requests in flight; yield their replies in the order of the rows."""
+    waiting: deque[tuple[dict[str, Any], Future[Reply]]] = deque()
+    try:
+        for row in rows:
+            waiting.append((row, pool.submit(client.post, row)))
+            if len(waiting) >= concurrency * _WINDOW:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()
+    except BaseException:  # Ctrl-C: what is not yet sent is not sent
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+
+
+def _line(app: App, row: dict[str, Any], reply: Reply) -> bytes:
+    if reply.reply is not None:
+        return msgspec.json.encode(reply.reply)
+    return msgspec.json.encode({**{name: row[name] for name in app.spine.spec.key}, "error": reply.error})
+
+
+class _Counter:
+    """Counts decisions and the app's summary lines as replies come, some thousands at a time."""
+
+    def __init__(self, app: App, report: InferenceReport) -> None:
+        self._app, self._report = app, report
+        fields = app.reply_fields
+        self._decisions = [name for name, kind in fields.items() if isinstance(kind, Decision)]
+        self._reasons = [name for name, kind in fields.items() if isinstance(kind, Reason)]
+        report.decisions = {name: Counter() for name in self._decisions}
+        report.counts = {count.label: 0 for count in app.summaries}
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, row: dict[str, Any], reply: Reply) -> None:
+        self._report.records += 1
+        if reply.reply is None:
+            self._report.errors += 1
+            self._report.first_error = self._report.first_error or str((reply.error or {}).get("detail"))
+            return
+        for name in self._decisions:
+            self._report.decisions[name][str(reply.reply.get(name))] += 1
+        reasons = {k: v for name in self._reasons for k, v in (reply.reply.get(name) or {}).items()}
+        self._rows.append({**reasons, **row, **reply.reply})
+        if len(self._rows) >= _COUNT_ROWS:
+            self.finish()
+
+    def finish(self) -> None:
+        for count in self._app.summaries:
+            if self._rows:
+                self._report.counts[count.label] += self._count(count)
+        self._rows = []
+
+    def _count(self, count: SummaryCount) -> int:
+        arguments = {name: self._array(name) for name in count.arguments}
+        try:
+            result = np.asarray(count.function(**arguments))
+            return int(result.astype(bool).sum())
+        except Exception as error:  # whatever the user's own function raises
+            raise AppError(f"summary '{count.label}': its function failed: {type(error).__name__}: {error}") from error
+
+    def _array(self, name: str) -> np.ndarray[Any, Any]:
+        values = [row.get(name) for row in self._rows]
+        kind = self._app.spine.spec.columns.get(name) or self._app.feature_types.get(name)
+        if kind is not None and name not in self._app.reply_fields:
+            return to_array(pa.array(values, arrow_type(kind)), kind)
+        if all(value is None or isinstance(value, (int, float)) for value in values):
+            return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+        return np.array(values, dtype=object)

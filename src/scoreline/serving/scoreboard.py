@@ -1,0 +1,65 @@
+"""A few bytes of shared memory for each worker: which process it is, and since when it is in a request."""
+
+from __future__ import annotations
+
+import mmap
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+SLOTS = 256
+_SLOT_BYTES = 16  # pid (int64), start of the request on the monotonic clock (float64, 0: idle)
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """What the scoreboard says of one worker; `busy_s` is None when it is idle."""
+
+    pid: int
+    busy_s: float | None
+
+
+class Scoreboard:
+    """The scoreboard in a file that supervisor and workers map. Each field is written whole, by one process."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            path.write_bytes(b"\0" * SLOTS * _SLOT_BYTES)
+        with path.open("r+b") as file:
+            memory = memoryview(mmap.mmap(file.fileno(), SLOTS * _SLOT_BYTES))
+        self._pids, self._starts = memory.cast("q"), memory.cast("d")
+
+    def claim(self, pid: int) -> int:
+        """Take a free slot for a worker that is about to start; called by the gunicorn master only."""
+        slot = next(index for index in range(SLOTS) if self._pids[2 * index] == 0)
+        self._starts[2 * slot + 1] = 0.0
+        self._pids[2 * slot] = pid
+        return slot
+
+    def name(self, slot: int, pid: int) -> None:
+        """Set the process of a slot."""
+        self._pids[2 * slot] = pid
+
+    def free(self, pid: int) -> None:
+        """Give back the slot of a worker that is gone."""
+        for index in range(SLOTS):
+            if self._pids[2 * index] == pid:
+                self._pids[2 * index] = 0
+
+    def begin(self, slot: int) -> None:
+        """Note that the worker of a slot begins a request."""
+        self._starts[2 * slot + 1] = time.monotonic()
+
+    def end(self, slot: int) -> None:
+        """Note that the worker of a slot is idle again."""
+        self._starts[2 * slot + 1] = 0.0
+
+    def workers(self) -> list[WorkerState]:
+        """Return all workers."""
+        now = time.monotonic()
+        states = []
+        for index in range(SLOTS):
+            pid, start = self._pids[2 * index], self._starts[2 * index + 1]
+            if pid > 0:
+                states.append(WorkerState(pid, now - start if start else None))
+        return states

@@ -1,0 +1,220 @@
+"""The supervisor behind `serve`: it starts nginx and gunicorn, answers `/ping`, and ends with either of them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from scoreline.errors import ServeError
+from scoreline.serving.answer import PROBE_VARIABLE
+from scoreline.serving.health import Health, HealthServer
+from scoreline.serving.nginx import find_nginx, render_configuration, unprivileged_user
+from scoreline.serving.plan import WorkerPlan, plan_workers
+from scoreline.serving.scoreboard import SLOTS, Scoreboard
+from scoreline.serving.service import load_service
+from scoreline.settings import Settings
+
+DRAIN_S = 25  # SageMaker sends SIGKILL 30 s after SIGTERM
+_START_S = 60
+_OWN_WSGI = "wsgi.py"
+_VERIFIED_VARIABLE = "SCORELINE_FILES_VERIFIED"  # as in wsgi.py, which must not be imported here: it loads the service
+_PR_SET_PDEATHSIG = 1
+
+
+def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[[], None] | None = None) -> None:
+    """Serve until SIGTERM or Ctrl-C, then drain and return.
+
+    Parameters
+    ----------
+    say : callable
+        Takes the few lines that a person should see.
+    on_ready : callable, optional
+        Called once, when the first golden rows were answered by the pool.
+
+    Raises
+    ------
+    ServeError
+        The port is taken, a part does not start, or nginx or gunicorn dies.
+    ScorelineError
+        App, model or feature table are missing, damaged or do not belong together.
+    """
+    refuse_taken_port(settings.host, settings.port)
+    plan = plan_workers(settings.workers)
+    if plan.workers > SLOTS:
+        raise ServeError(f"{plan.workers} workers are more than the {SLOTS} that one server can have")
+    service = load_service(settings)
+    say(
+        f"serve: {service.app.name}, generation {service.generation}; {plan.workers} workers ({plan.why}), "
+        f"1 thread each, timeout {settings.timeout_s} s"
+    )
+    # /tmp and mode 0711: nginx's workers, another user when we are root, must reach the sockets
+    run_dir = Path(tempfile.mkdtemp(prefix="scoreline-"))
+    run_dir.chmod(0o711)
+    try:
+        _Supervisor(settings, plan, run_dir, say).run(on_ready)
+    finally:
+        shutil.rmtree(run_dir, ignore_errors=True)
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """Raise ServeError, naming the process where it can be seen, if the port can't be listened on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise ServeError(
+                    f"port {port} is taken by {_owner_of(port)}. Stop it, or choose another port with --port."
+                ) from error
+            if error.errno == errno.EACCES:
+                raise ServeError(f"port {port} needs root; choose one above 1023 with --port") from error
+            raise ServeError(f"can't listen on {host}:{port} ({error.strerror})") from error
+
+
+def _owner_of(port: int) -> str:
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            address: tuple[object, ...] = connection.laddr
+            is_it = connection.status == psutil.CONN_LISTEN and address[1:2] == (port,)
+            if is_it and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return "another process"
+
+
+class _Supervisor:
+    """The running parts. `run` goes through: starting, ready, stopping."""
+
+    def __init__(self, settings: Settings, plan: WorkerPlan, run_dir: Path, say: Callable[[str], None]) -> None:
+        self._settings, self._plan, self._run_dir, self._say = settings, plan, run_dir, say
+        self._board = Scoreboard(run_dir / "scoreboard")
+        self._probe_path = f"/-/golden/{secrets.token_hex(16)}"
+        self._health = Health(run_dir / "app.sock", self._probe_path, self._board, settings.timeout_s)
+        self._parts: dict[str, subprocess.Popen[bytes]] = {}
+        self._asked_to_stop = 0
+
+    def run(self, on_ready: Callable[[], None] | None) -> None:
+        handled = (signal.SIGTERM, signal.SIGINT)
+        former = {number: signal.signal(number, self._stop) for number in handled}
+        try:
+            self._start()
+            self._wait_until_ready()
+            if self._asked_to_stop == 0:
+                self._say(f"serve: ready on http://{self._settings.host}:{self._settings.port}  (Ctrl-C stops)")
+                if on_ready is not None:
+                    on_ready()
+            while not self._asked_to_stop:
+                self._raise_if_a_part_died()
+                time.sleep(0.05)
+            self._drain()
+        finally:
+            self._kill()
+            self._health.stop()
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._asked_to_stop += 1
+
+    def _start(self) -> None:
+        configuration = self._run_dir / "nginx.conf"
+        configuration.write_text(
+            render_configuration(
+                self._settings.app,
+                run_dir=self._run_dir,
+                host=f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host,
+                port=self._settings.port,
+                timeout_s=self._settings.timeout_s,
+                max_body_mb=self._settings.max_body_mb,
+                nginx_workers=1 + self._plan.workers // 4,
+                user=unprivileged_user(),
+                log_level="error",
+            )
+        )
+        server = HealthServer(self._run_dir / "health.sock", self._health)
+        # children first: what runs between fork and exec must not meet a second thread
+        self._parts["gunicorn"] = self._start_gunicorn()
+        nginx = [find_nginx(), "-e", "stderr", "-p", str(self._run_dir), "-c", str(configuration)]
+        self._parts["nginx"] = subprocess.Popen(nginx, start_new_session=True, preexec_fn=_end_with_parent)
+        threading.Thread(target=server.serve_forever, name="ping", daemon=True).start()
+        threading.Thread(target=self._health.watch, name="health", daemon=True).start()
+
+    def _start_gunicorn(self) -> subprocess.Popen[bytes]:
+        settings = self._settings
+        environment = os.environ | {
+            "SCORELINE_APP": str(settings.app.resolve()),
+            "SCORELINE_MODEL_DIR": str(settings.model.resolve()),
+            "SCORELINE_RESULTS": str(settings.results.resolve()),
+            "SCORELINE_MAX_BODY_MB": str(settings.max_body_mb),
+            "SCORELINE_RUN_DIR": str(self._run_dir),
+            "MODEL_SERVER_WORKERS": str(self._plan.workers),
+            "MODEL_SERVER_TIMEOUT": str(settings.timeout_s),
+            "PYTHONUNBUFFERED": "1",
+            PROBE_VARIABLE: self._probe_path,
+            _VERIFIED_VARIABLE: "1",
+        }
+        for library in ("OMP", "OPENBLAS", "MKL"):
+            environment[f"{library}_NUM_THREADS"] = "1"
+        own = (settings.app / _OWN_WSGI).is_file()
+        target = ["--pythonpath", str(settings.app.resolve()), "wsgi:app"] if own else ["scoreline.serving.wsgi:app"]
+        command = [sys.executable, "-m", "gunicorn", "-c", "python:scoreline.serving.gunicorn_conf", *target]
+        return subprocess.Popen(command, env=environment, start_new_session=True)
+
+    def _wait_until_ready(self) -> None:
+        give_up = time.monotonic() + _START_S
+        while not self._asked_to_stop and self._health.verdict() is not None:
+            self._raise_if_a_part_died()
+            if time.monotonic() > give_up:
+                raise ServeError(f"not ready within {_START_S} s: {self._health.verdict()}")
+            time.sleep(0.02)
+
+    def _raise_if_a_part_died(self) -> None:
+        for name, part in self._parts.items():
+            code = part.poll()
+            if code is not None:
+                how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+                raise ServeError(f"{name} ended {how}; its last lines above say why. The server is stopped.")
+
+    def _drain(self) -> None:
+        """Let nginx stop accepting first and finish what is in flight, then end the workers."""
+        self._say("serve: stopping, requests in flight are answered first")
+        self._end("nginx", signal.SIGQUIT, DRAIN_S)
+        self._end("gunicorn", signal.SIGTERM, 3)
+        self._say("serve: stopped")
+
+    def _end(self, name: str, number: signal.Signals, patience_s: float) -> None:
+        part = self._parts[name]
+        asked = self._asked_to_stop
+        part.send_signal(number)
+        until = time.monotonic() + patience_s
+        while part.poll() is None and time.monotonic() < until and self._asked_to_stop == asked:
+            time.sleep(0.02)
+
+    def _kill(self) -> None:
+        """End whatever is left of the parts, with the processes that they started."""
+        for part in self._parts.values():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(part.pid, signal.SIGKILL)
+            part.wait()
+
+
+def _end_with_parent() -> None:
+    """Let the kernel stop this child when the supervisor is killed with -9."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
