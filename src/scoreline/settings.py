@@ -117,6 +117,10 @@ SETTINGS = (
         "Unreadable rows that a table may have in any case; the larger of the two counts.",
     ),
     Setting(
+        "url", ("SCORELINE_URL",), str, "an address", "", None,
+        "The server that `inference` asks. Default: http://127.0.0.1 and the port.",
+    ),
+    Setting(
         "concurrency", ("SCORELINE_CONCURRENCY",), _positive_int, _NUMBER, "requests", 8,
         "Requests that `inference` keeps in flight.",
     ),
@@ -144,6 +148,7 @@ class Settings:
     batch: bool
     max_bad_percent: float
     max_bad_rows: int
+    url: str | None
     concurrency: int
     inference_timeout_s: int
 

@@ -65,6 +65,7 @@ class App:
         columns: Mapping[str, object],
         time: str | None = None,
         file: str | Sequence[str] | None = None,
+        multiline: bool = False,
     ) -> Table:
         """Declare a raw input.
 
@@ -80,10 +81,13 @@ class App:
             The event time column, if rows happen in time.
         file : str or sequence of str, optional
             Names that the file may have. More than one of them present is an error.
+        multiline : bool
+            Quoted fields of the CSV file may hold newlines. By default a line is a record, so that
+            a torn quote costs its own line only.
         """
         if name in self.tables:
             raise AppError(f"table '{name}' is declared twice")
-        self.tables[name] = declare_table(name, key=key, columns=columns, time=time, file=file)
+        self.tables[name] = declare_table(name, key=key, columns=columns, time=time, file=file, multiline=multiline)
         return self.tables[name]
 
     def features(self, *, spine: Table, **features: object) -> None:

@@ -31,6 +31,7 @@ class TableSpec:
     key : names of the key columns; never null in a good row
     time : name of the event time column, or None for a table without time
     columns : name -> type, in declared order
+    multiline : quoted fields of its CSV file may hold newlines
     """
 
     name: str
@@ -38,6 +39,7 @@ class TableSpec:
     key: tuple[str, ...]
     time: str | None
     columns: Mapping[str, ColumnType]
+    multiline: bool = False
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -79,6 +81,7 @@ def declare_table(
     columns: Mapping[str, object],
     time: str | None,
     file: str | Sequence[str] | None,
+    multiline: bool = False,
 ) -> Table:
     """Check a table's declaration and make it; AppError says what is wrong."""
     where = f"table '{name}'"
@@ -105,7 +108,7 @@ def declare_table(
     for given in files:
         if "/" in given or not given.endswith((".csv", ".parquet")):
             raise AppError(f"{where}: file='{given}': expected a bare name that ends in .csv or .parquet")
-    return Table(TableSpec(name, files, keys, time, types))
+    return Table(TableSpec(name, files, keys, time, types, multiline))
 
 
 def _known(name: str, columns: Mapping[str, ColumnType], where: str) -> None:

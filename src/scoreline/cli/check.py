@@ -8,7 +8,7 @@ from scoreline.cli.options import FOLDERS, options
 from scoreline.settings import Settings
 
 
-@click.command()
+@click.command(short_help="Is app.py right, do the tables fit? Runs nothing.")
 @options(*FOLDERS)
 def check(settings: Settings) -> None:
     """Check app.py and the heads of the tables, without running anything.

@@ -8,7 +8,7 @@ from scoreline.cli.options import FOLDERS, options
 from scoreline.settings import Settings
 
 
-@click.command()
+@click.command(short_help="Raw tables -> point-in-time features.")
 @options(*FOLDERS)
 def feature(settings: Settings) -> None:
     """Build point-in-time features from the raw tables.

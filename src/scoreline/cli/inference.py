@@ -9,16 +9,15 @@ from scoreline.errors import InferenceError
 from scoreline.settings import Settings
 
 
-@click.command()
-@options(*FOLDERS, "port", "concurrency")
-@click.option("--url", default=None, help="The server's address. Default: http://127.0.0.1 and the port.")
-def inference(settings: Settings, url: str | None) -> None:
+@click.command(short_help="A file through the server -> results/results.json.")
+@options(*FOLDERS, "port", "url", "concurrency")
+def inference(settings: Settings) -> None:
     """Score every row of the spine's file through a running server.
 
     Writes results.json to the results folder: one JSON line a row, in the order of the file. Exits
     1 if any record could not be scored; those lines hold an `error`.
     """
-    run_inference(settings, url or f"http://127.0.0.1:{settings.port}")
+    run_inference(settings, settings.url or f"http://127.0.0.1:{settings.port}")
 
 
 def run_inference(settings: Settings, url: str) -> None:

@@ -18,20 +18,20 @@ from scoreline.errors import ScorelineError, SettingError
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _InOrder(click.Group):
+    """Lists commands in the order in which one uses them."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(importlib.metadata.version("scoreline"), message="scoreline %(version)s")
 def scoreline() -> None:
     """Take a tabular model from raw tables to a production scoring service.
 
-    An app is a folder with an app.py that declares tables, features, model and reply. In it:
-
-    \b
-      scoreline check       is app.py right, do the tables fit?
-      scoreline feature     raw tables -> point-in-time features
-      scoreline train       features -> model artifact
-      scoreline serve       model artifact -> HTTP: GET /ping, POST /invocations
-      scoreline inference   a file through the server -> results/results.json
-      scoreline up          all of them, one after the other
+    An app is a folder with an app.py that declares tables, features, model and reply. Go there and
+    run `scoreline up`, or one step after the other: feature, train, serve, inference.
 
     Options come first, then environment variables, then /opt/ml where it exists, then the app's
     own folders data/, model/ and results/. Exit codes: 0 done, 1 failed, 2 misused.

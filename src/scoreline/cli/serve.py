@@ -8,7 +8,7 @@ from scoreline.cli.options import FOLDERS, options, say
 from scoreline.settings import Settings
 
 
-@click.command()
+@click.command(short_help="Model artifact -> HTTP: GET /ping, POST /invocations.")
 @options(*FOLDERS, "port", "host", "workers")
 def serve(settings: Settings) -> None:
     """Serve the model over HTTP: GET /ping and POST /invocations.

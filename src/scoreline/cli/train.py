@@ -8,7 +8,7 @@ from scoreline.cli.options import FOLDERS, options
 from scoreline.settings import Settings
 
 
-@click.command()
+@click.command(short_help="Features -> model artifact.")
 @options(*FOLDERS)
 def train(settings: Settings) -> None:
     """Make the model artifact from the feature table.

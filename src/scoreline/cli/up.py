@@ -24,7 +24,7 @@ from scoreline.settings import Settings, variables_of
 _READY_S, _STOP_S = 90, 35
 
 
-@click.command()
+@click.command(short_help="feature, train, serve and inference, one after the other.")
 @options(*FOLDERS, "workers", "concurrency")
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=None,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import pyarrow.csv
 from scoreline.errors import TableError
 
 CHUNK_BYTES = 32 << 20
+_MULTILINE_ROWS = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _QUOTE, _COMMA, _NEWLINE, _RETURN, _NUL = b'"', 0x2C, 0x0A, 0x0D, 0x00
 _FIELD = r'("([^"]|"")*"|[^",]*)'
@@ -94,6 +96,44 @@ def read_lines(path: Path, fields: int, wanted: Sequence[int], chunk_bytes: int 
                 line += block.count(b"\n")
         if carried:
             yield _split(carried + b"\n", line, fields, wanted)
+
+
+def read_multiline(path: Path, fields: int, wanted: Sequence[int]) -> Iterator[Lines]:
+    """Read a file whose quoted fields may hold newlines, in chunks of rows; a row's line is its first.
+
+    Raises
+    ------
+    TableError
+        Torn quoting or bytes that are not UTF-8: no line after them can be trusted.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, strict=True)
+        try:
+            next(rows, None)
+            while chunk := list(islice(_numbered(rows), _MULTILINE_ROWS)):
+                yield _gather(chunk, fields, wanted)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise TableError(
+                f"{path}, record before line {rows.line_num + 1}: can't be read ({error}). The table is declared "
+                "multiline=True, so what follows can't be read either. Mend the quoting."
+            ) from error
+
+
+def _numbered(rows: Any) -> Iterator[tuple[int, list[str]]]:
+    while True:
+        line = rows.line_num + 1
+        row = next(rows, None)
+        if row is None:
+            return
+        if row:
+            yield line, row
+
+
+def _gather(chunk: Sequence[tuple[int, list[str]]], fields: int, wanted: Sequence[int]) -> Lines:
+    good = [(line, row) for line, row in chunk if len(row) == fields]
+    columns = [pa.array([row[position] or None for _, row in good], pa.string()) for position in wanted]
+    torn = [(line, f"expected {fields} fields, got {len(row)}") for line, row in chunk if len(row) != fields]
+    return Lines(columns, pa.array([line for line, _ in good], pa.int64()), torn)
 
 
 def _split(block: bytes, first_line: int, fields: int, wanted: Sequence[int]) -> Lines:

@@ -73,8 +73,9 @@ def convert_column(values: pa.Array, kind: ColumnType) -> Typed:
 def as_shown(values: pa.Array) -> pa.Array:
     """Return values in a form that becomes Python objects whatever they are: times as text, in UTC."""
     if pa.types.is_timestamp(values.type):
-        return values.cast(pa.timestamp(values.type.unit)).cast(pa.string())
-    return values.cast(pa.string()) if pa.types.is_date(values.type) else values
+        values = values.cast(pa.timestamp(values.type.unit))
+    is_as_text = pa.types.is_temporal(values.type) or pa.types.is_string_view(values.type)  # Arrow can't take() a view
+    return values.cast(pa.string()) if is_as_text else values
 
 
 def _to_utc_micros(values: pa.Array) -> pa.Array:

@@ -68,7 +68,11 @@ class TableFile:
         """Read the file, in bounded memory."""
         if self.is_csv:
             wanted = [self._header.index(name) for name in self.present]
-            for lines in csv_lines.read_lines(self.path, len(self._header), wanted, chunk_bytes):
+            if self.spec.multiline:
+                pieces = csv_lines.read_multiline(self.path, len(self._header), wanted)
+            else:
+                pieces = csv_lines.read_lines(self.path, len(self._header), wanted, chunk_bytes)
+            for lines in pieces:
                 typed = [
                     convert_strings(strings, self.spec.columns[name])
                     for name, strings in zip(self.present, lines.columns, strict=True)
@@ -101,7 +105,7 @@ class TableFile:
         if not bad.any():
             return Chunk(table, torn)
         where = np.flatnonzero(bad)
-        shown = (parquet.as_shown(column.take(pa.array(where))) for column in raw)
+        shown = (parquet.as_shown(column).take(pa.array(where)) for column in raw)
         values = dict(zip(self.present, shown, strict=True))
         rows = table.take(pa.array(where)).to_pylist()
         rejected = [self._reject(row, {n: v[i].as_py() for n, v in values.items()}) for i, row in enumerate(rows)]
