@@ -25,7 +25,10 @@ def feature_lines(report: FeatureReport, results: Path) -> list[str]:
             lines.append(f"  {'':<16} {unplaced:,} rows set aside have no readable key: whom they reach can't be told")
     if any(load.rejected for load in report.loads):
         lines.append(f"  rows set aside are listed in {shown(results / REJECTED_FOLDER)}")
-    lines.append(f"  {report.rows:,} rows of features, {report.checked} of them checked against a plain loop")
+    lines.append(
+        f"  {report.rows:,} rows of features, {report.checked} of them checked against a plain loop; "
+        f"stamped {report.digest[:12]}"
+    )
     if not report.rows:
         lines.append("  warning: there is no good row, the feature table is empty")
     return lines

@@ -136,7 +136,7 @@ def _write_tables(plan: Plan, engine: EmbeddedEngine, staging: Path) -> np.ndarr
     with (
         pq.ParquetWriter(staging / PARQUET_FILE, schema, compression="zstd") as parquet,
         pq.ParquetWriter(staging / TARGETS_FILE, target_schema, compression="zstd") as targets,
-        pyarrow.csv.CSVWriter(staging / CSV_FILE, written, write_options=_CSV_OPTIONS) as csv,
+        pyarrow.csv.CSVWriter(staging / CSV_FILE, written, write_options=_csv_options(written.names)) as csv,
         StoreWriter(staging / "building.lmdb", len(plan.spine.key), meta) as store,
         Progress("features", engine.count(plan.spine), "rows") as progress,
     ):
@@ -206,4 +206,7 @@ def _remove_old_stores(folder: Path) -> None:
         old.unlink(missing_ok=True)
 
 
-_CSV_OPTIONS = pyarrow.csv.WriteOptions(quoting_style="needed", quoting_header="none")
+def _csv_options(names: Sequence[str]) -> pyarrow.csv.WriteOptions:
+    """Leave a plain head bare; with `needed`, pyarrow quotes every name."""
+    is_plain = not any(char in name for name in names for char in ',"\r\n')
+    return pyarrow.csv.WriteOptions(quoting_style="needed", quoting_header="none" if is_plain else "needed")

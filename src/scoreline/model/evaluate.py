@@ -109,7 +109,7 @@ def fit_link(raw: Floats, target: Mask) -> Link:
     from sklearn.linear_model import LogisticRegression
 
     scale = float(np.std(raw)) or 1.0
-    model = LogisticRegression(C=1e6, tol=1e-10, max_iter=1000).fit((raw / scale)[:, None], target)
+    model = LogisticRegression(C=1e6, solver="newton-cg", tol=1e-8, max_iter=1000).fit((raw / scale)[:, None], target)
     slope = float(model.coef_[0, 0]) / scale
     if slope <= 0:
         rate = float(target.mean())
