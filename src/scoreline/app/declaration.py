@@ -12,7 +12,7 @@ from scoreline.app.columns import ColumnType
 from scoreline.app.features import Feature, resolve_features, spine_columns_of
 from scoreline.app.heads import Head, Rule, TreesHead, declare_rules, declare_trees
 from scoreline.app.reply import ReplyField, declare_reply
-from scoreline.app.table import Column, Table, declare_table
+from scoreline.app.table import Column, Table, check_distinct, declare_table
 from scoreline.errors import AppError, did_you_mean
 
 
@@ -87,6 +87,7 @@ class App:
         """
         if name in self.tables:
             raise AppError(f"table '{name}' is declared twice")
+        check_distinct("tables", "names", [*self.tables, name])
         self.tables[name] = declare_table(name, key=key, columns=columns, time=time, file=file, multiline=multiline)
         return self.tables[name]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from scoreline.app.columns import ColumnType
 from scoreline.app.probe import probe_function
-from scoreline.app.table import Column, Table
+from scoreline.app.table import Column, Table, check_distinct, check_names
 from scoreline.errors import AppError, did_you_mean
 
 FeatureFunction = Callable[..., Any]
@@ -94,6 +94,8 @@ def resolve_features(spine: Table, declared: Mapping[str, object]) -> tuple[Feat
     for name in declared:
         if not name.isidentifier() or name in spine.spec.required:
             raise AppError(f"feature '{name}': the name is taken by a key or time column of the spine")
+    check_names("features", declared)
+    check_distinct("features", "names", [*spine.spec.columns, *declared])
     resolved: dict[str, Feature] = {}
     for name, source in declared.items():
         if not callable(source):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scoreline.app.columns import ColumnType, Integer, Text, Time, as_column_type
@@ -85,6 +85,8 @@ def declare_table(
 ) -> Table:
     """Check a table's declaration and make it; AppError says what is wrong."""
     where = f"table '{name}'"
+    check_names(where, (name, *columns))
+    check_distinct(where, "columns", columns)
     if not columns:
         raise AppError(f"{where}: expected columns={{name: type, ...}}, got none")
     types = {column: as_column_type(declared, f"{where}, column '{column}'") for column, declared in columns.items()}
@@ -109,6 +111,22 @@ def declare_table(
         if "/" in given or not given.endswith((".csv", ".parquet")):
             raise AppError(f"{where}: file='{given}': expected a bare name that ends in .csv or .parquet")
     return Table(TableSpec(name, files, keys, time, types, multiline))
+
+
+def check_names(where: str, names: Iterable[str]) -> None:
+    """Refuse names that begin with two underscores: they are ours, inside the engines."""
+    for name in names:
+        if not isinstance(name, str) or not name or name.startswith("__"):
+            raise AppError(f"{where}: {name!r} can't be a name; names that begin with __ are Scoreline's own")
+
+
+def check_distinct(where: str, what: str, names: Iterable[str]) -> None:
+    """Refuse names that differ in case alone: SQL engines take them for one."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            raise AppError(f"{where}: {what} '{other}' and '{name}' differ in case alone; rename one of them")
 
 
 def _known(name: str, columns: Mapping[str, ColumnType], where: str) -> None:

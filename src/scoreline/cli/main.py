@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import sys
 
 import click
@@ -44,7 +45,12 @@ for command in (check, feature, train, serve, inference, up):
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 misused, 130 Ctrl-C."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == INTERRUPTED:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)  # sys.exit would wait for threads that a server keeps waiting
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

@@ -49,9 +49,12 @@ def up(settings: Settings, port: int | None) -> None:
 @contextlib.contextmanager
 def _server(settings: Settings) -> Iterator[None]:
     """Run `scoreline serve` as a process of its own; stop it at the end, whatever happens."""
+    from scoreline.serving.supervisor import PARENT_VARIABLE
+
     command = [sys.executable, "-m", "scoreline", "serve", "--port", str(settings.port), "--host", "127.0.0.1"]
     environment = os.environ | {variables_of(name)[0]: str(getattr(settings, name).resolve()) for name in FOLDERS}
     environment.pop("SAGEMAKER_BIND_TO_PORT", None)
+    environment[PARENT_VARIABLE] = "1"
     if settings.workers is not None:
         environment[variables_of("workers")[0]] = str(settings.workers)
     server = subprocess.Popen(command, env=environment, start_new_session=True)  # Ctrl-C reaches us alone

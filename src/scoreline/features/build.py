@@ -109,7 +109,7 @@ def _set_aside(plan: Plan, engine: EmbeddedEngine, report: FeatureReport, folder
         write_rejected(folder, name, load.rejected)
         if name in joins:
             rows = engine.reached(plan, joins[name], load.unreadable)
-            reached += [{"table": name, "file": load.file.name, **row} for row in rows]
+            reached += [{"table": name, "file": load.file.name, "line": row.pop(LINE), "reaches": row} for row in rows]
             report.reached[name] = len({tuple(row[part] for part in plan.spine.key) for row in rows})
             report.unplaced[name] = sum(row.key is None for row in load.unreadable)
     write_lines(folder / REACHED_FILE, reached)

@@ -39,7 +39,7 @@ def check_features(plan: Plan, engine: EmbeddedEngine, parquet: Path, store: Pat
     rng = random.Random(0)  # noqa: S311 (a sample, not a secret)
     positions = sorted(rng.sample(range(len(lines)), min(ROWS, len(lines))))
     with pq.ParquetFile(parquet) as file:
-        _check_schema(plan, file, len(lines))
+        _check_schema(plan, file, engine.count(plan.spine))
         built = _rows_at(plan, file, positions)
     if not positions:
         return 0

@@ -51,8 +51,12 @@ class Client:
     """
 
     def __init__(self, url: str, connections: int, timeout_s: float) -> None:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(url if "://" in url else f"http://{url}")
+            is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # a port or an IPv6 address that can't be one
+            is_address = False
+        if not is_address:
             raise InferenceError(f"--url {url}: expected a server's address, for example http://127.0.0.1:8080")
         self.base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/invocations')}"
         retry = Retry(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,10 +92,10 @@ def _score_all(app: App, engine: EmbeddedEngine, client: Client, report: Inferen
     try:
         with (
             os.fdopen(handle, "wb") as out,
-            ThreadPoolExecutor(concurrency) as pool,
+            _threads(concurrency) as pool,
             Progress("inference", engine.count(app.spine.spec), "records") as progress,
         ):
-            for row, reply in _in_order(pool, client, _rows(app, engine), concurrency):
+            for row, reply in _in_order(pool, client, app.spine.spec.key, _rows(app, engine), concurrency):
                 out.write(_line(app, row, reply) + b"\n")
                 counter.add(row, reply)
                 progress.advance()
@@ -107,6 +108,16 @@ def _score_all(app: App, engine: EmbeddedEngine, client: Client, report: Inferen
         Path(name).unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Give a pool of threads, and at the end don't wait: after Ctrl-C a server may hold each for a long time."""
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
 def _rows(app: App, engine: EmbeddedEngine) -> Iterator[dict[str, Any]]:
     """Yield the key and whatever else of the spine the app's summary lines need."""
     spec = app.spine.spec
@@ -117,21 +128,17 @@ def _rows(app: App, engine: EmbeddedEngine) -> Iterator[dict[str, Any]]:
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, client: Client, rows: Iterator[dict[str, Any]], concurrency: int
+    pool: ThreadPoolExecutor, client: Client, key: Sequence[str], rows: Iterator[dict[str, Any]], concurrency: int
 ) -> Iterator[tuple[dict[str, Any], Reply]]:
-    """Keep several requests in flight; yield their replies in the order of the rows."""
+    """Keep several requests in flight, with keys alone; yield their replies in the order of the rows."""
     waiting: deque[tuple[dict[str, Any], Future[Reply]]] = deque()
-    try:
-        for row in rows:
-            waiting.append((row, pool.submit(client.post, row)))
-            if len(waiting) >= concurrency * _WINDOW:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        for first, future in waiting:
+    for row in rows:
+        waiting.append((row, pool.submit(client.post, {name: row[name] for name in key})))
+        if len(waiting) >= concurrency * _WINDOW:
+            first, future = waiting.popleft()
             yield first, future.result()
-    except BaseException:  # Ctrl-C: what is not yet sent is not sent
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
+    for first, future in waiting:
+        yield first, future.result()
 
 
 def _line(app: App, row: dict[str, Any], reply: Reply) -> bytes:

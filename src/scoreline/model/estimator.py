@@ -8,6 +8,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from scoreline.errors import ArtifactError
 
 TRUSTED = (  # what skops itself does not know but scikit-learn's own gradient boosting is made of
@@ -17,6 +19,7 @@ TRUSTED = (  # what skops itself does not know but scikit-learn's own gradient b
     "sklearn._loss.link.Interval",
     "sklearn._loss.link.LogitLink",
     "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn.tree._tree.Tree",  # C code that follows its indices unchecked: `_check_indices` looks at them first
 )
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -50,9 +53,40 @@ def load_estimator(path: Path) -> Any:
     import skops.io
 
     try:
-        return skops.io.load(path, trusted=list(TRUSTED))
+        estimator = skops.io.load(path, trusted=list(TRUSTED))
+        _check_indices(estimator)
     except Exception as error:  # skops raises whatever a damaged file leads to
         raise ArtifactError(f"{path}: can't be read as an estimator ({type(error).__name__}: {error})") from error
+    return estimator
+
+
+def _check_indices(estimator: Any) -> None:
+    """Raise ValueError if a tree points outside itself, back, or to a column that there is not.
+
+    scikit-learn's compiled trees follow whatever a file says, so a crafted one could read any memory.
+    """
+    columns = int(estimator.n_features_in_)
+    for predictors in getattr(estimator, "_predictors", []):
+        for predictor in predictors:
+            nodes = predictor.nodes
+            inner = nodes["is_leaf"] == 0
+            _check_nodes(nodes["left"], nodes["right"], nodes["feature_idx"], inner, columns)
+            sets = nodes["bitset_idx"][inner & (nodes["is_categorical"] != 0)]
+            if len(sets) and int(sets.max()) >= len(predictor.raw_left_cat_bitsets):
+                raise ValueError("a tree names a category set that there is not")
+    for tree in (each.tree_ for each in np.ravel(getattr(estimator, "estimators_", []))):
+        inner = tree.children_left != -1
+        _check_nodes(tree.children_left, tree.children_right, tree.feature, inner, columns)
+
+
+def _check_nodes(left: Any, right: Any, feature: Any, inner: Any, columns: int) -> None:
+    here = np.arange(len(left))
+    for child in (left, right):
+        child = child.astype(np.int64)
+        if ((child <= here) | (child >= len(left)))[inner].any():
+            raise ValueError("a tree points outside itself")
+    if ((feature < 0) | (feature >= columns))[inner].any():
+        raise ValueError("a tree names a column that there is not")
 
 
 def _normalised(content: bytes) -> bytes:

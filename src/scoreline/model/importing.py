@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from scoreline.errors import ArtifactError
-from scoreline.model.trees import FlatTrees
+from scoreline.model.trees import FlatTrees, depth_of
 
 _LESS, _LESS_EQUAL = 2, 3  # treelite's Operator
 
@@ -43,12 +43,14 @@ def import_trees(estimator: Any, *, features: int, float_width: int) -> FlatTree
     for tree, root in zip(trees, roots, strict=True):
         tree["left"] = tree["left"] + root
         tree["right"] = tree["right"] + root
-    joined = {name: np.concatenate([tree[name] for tree in trees]) for name in trees[0] if name != "inclusive"}
+    joined: dict[str, Any] = {
+        name: np.concatenate([tree[name] for tree in trees]) for name in trees[0] if name != "inclusive"
+    }
     return FlatTrees(
         roots=roots,
         **joined,
         base=float(header.get_field("base_scores")[0]),
-        depth=max(_depth(tree, root) for tree, root in zip(trees, roots, strict=True)),
+        depth=depth_of(roots, joined["left"], joined["right"]),
         inclusive=all(tree["inclusive"] for tree in trees),
         float_width=float_width,
         features=features,
@@ -73,13 +75,3 @@ def _tree(accessor: Any) -> dict[str, Any]:
         "value": np.where(is_leaf, accessor.get_field("leaf_value"), 0.0).astype(np.float64),
         "inclusive": not len(comparison) or int(comparison[0]) == _LESS_EQUAL,
     }
-
-
-def _depth(tree: dict[str, Any], root: int) -> int:
-    left, right = tree["left"] - root, tree["right"] - root
-    level, depth = np.array([0]), 0
-    while True:
-        inner = level[left[level] != level]
-        if not len(inner):
-            return depth
-        level, depth = np.concatenate([left[inner], right[inner]]), depth + 1

@@ -195,7 +195,7 @@ def _flatten(head: TreesHead, estimator: Any, x: Matrix, staging: Path) -> FlatT
 
 def _answered(estimator: Any, corpus: Matrix) -> tuple[Matrix, np.ndarray[Any, Any]]:
     """Return the rows of the corpus that the estimator answers, and its raw scores of them."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         try:
             return corpus, raw_scores(estimator, corpus)
         except ValueError:  # GradientBoostingClassifier takes no value that is missing or infinite as float32

@@ -165,5 +165,15 @@ class FlatTrees:
         is_leaf = (self.left == here) & (self.right == here)
         if not (is_leaf | ((self.left > here) & (self.right > here))).all():
             raise ValueError("a node points back")
-        if not np.isfinite(self.value).all() or np.isnan(self.threshold).any():
+        if not np.isfinite(self.value).all() or not np.isfinite(self.base) or np.isnan(self.threshold).any():
             raise ValueError("a value is not a number")
+        if self.depth != depth_of(self.roots, self.left, self.right) or self.float_width not in (32, 64):
+            raise ValueError("its head does not fit its trees")
+
+
+def depth_of(roots: np.ndarray[Any, Any], left: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> int:
+    """Return the steps from a root to its farthest leaf, of trees whose children all lie behind their parents."""
+    level, depth = roots, 0
+    while len(inner := level[left[level] != level]):
+        level, depth = np.unique(np.concatenate([left[inner], right[inner]])), depth + 1
+    return depth

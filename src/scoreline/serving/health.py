@@ -1,7 +1,9 @@
 """Health: `/ping`, answered by the supervisor's own process while the pool may be busy.
 
 Busy is not ill. The pool is well when golden rows were answered by it within the last two seconds, or
-when every worker is inside a request that is younger than the timeout.
+when every worker is inside a request that is younger than the timeout, or was a moment ago: with more
+requests waiting than the pool answers in two seconds, golden rows wait too, while workers go from one
+request to the next.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ class Health:
             return f"worker {late[0]} is past the deadline of its request"
         if time.monotonic() - self._last_good <= GOLDEN_FRESH_S:
             return None
-        if all(worker.busy_s is not None for worker in workers):
+        if all(worker.idle_s is None or worker.idle_s <= GOLDEN_FRESH_S for worker in workers):
             return None if self._last_good > 0 else "golden rows were never answered yet"
         return "golden rows were not answered within the last 2 s"
 
@@ -109,12 +111,11 @@ class _PingHandler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
-    def do_POST(self) -> None:
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse what is not GET; http.server calls this, and would answer in HTML."""
         self.send_response(405)
         problem = Problem(405, "method-not-allowed", "expected GET /ping")
         self._finish(problem.encode(), {"Content-Type": MEDIA_TYPE, "Allow": "GET"})
-
-    do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_POST
 
     def _finish(self, body: bytes, headers: dict[str, str]) -> None:
         for name, value in headers.items():

@@ -1,22 +1,30 @@
-"""A few bytes of shared memory for each worker: which process it is, and since when it is in a request."""
+"""A few bytes of shared memory for each worker: which process it is, and since when it is in a request, or idle."""
 
 from __future__ import annotations
 
+import math
 import mmap
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 SLOTS = 256
-_SLOT_BYTES = 16  # pid (int64), start of the request on the monotonic clock (float64, 0: idle)
+_SLOT_BYTES = 16  # pid (int64), since when on the monotonic clock (float64; negative: idle since then, 0: always)
 
 
 @dataclass(frozen=True)
 class WorkerState:
-    """What the scoreboard says of one worker; `busy_s` is None when it is idle."""
+    """What the scoreboard says of one worker.
+
+    Attributes
+    ----------
+    busy_s : for how long it is in its request, None when it is idle
+    idle_s : for how long it is idle, None when it is in a request; infinite before its first one
+    """
 
     pid: int
     busy_s: float | None
+    idle_s: float | None
 
 
 class Scoreboard:
@@ -27,12 +35,12 @@ class Scoreboard:
             path.write_bytes(b"\0" * SLOTS * _SLOT_BYTES)
         with path.open("r+b") as file:
             memory = memoryview(mmap.mmap(file.fileno(), SLOTS * _SLOT_BYTES))
-        self._pids, self._starts = memory.cast("q"), memory.cast("d")
+        self._pids, self._since = memory.cast("q"), memory.cast("d")
 
     def claim(self, pid: int) -> int:
         """Take a free slot for a worker that is about to start; called by the gunicorn master only."""
         slot = next(index for index in range(SLOTS) if self._pids[2 * index] == 0)
-        self._starts[2 * slot + 1] = 0.0
+        self._since[2 * slot + 1] = 0.0
         self._pids[2 * slot] = pid
         return slot
 
@@ -48,18 +56,20 @@ class Scoreboard:
 
     def begin(self, slot: int) -> None:
         """Note that the worker of a slot begins a request."""
-        self._starts[2 * slot + 1] = time.monotonic()
+        self._since[2 * slot + 1] = time.monotonic()
 
     def end(self, slot: int) -> None:
         """Note that the worker of a slot is idle again."""
-        self._starts[2 * slot + 1] = 0.0
+        self._since[2 * slot + 1] = -time.monotonic()
 
     def workers(self) -> list[WorkerState]:
         """Return all workers."""
         now = time.monotonic()
         states = []
         for index in range(SLOTS):
-            pid, start = self._pids[2 * index], self._starts[2 * index + 1]
-            if pid > 0:
-                states.append(WorkerState(pid, now - start if start else None))
+            pid, since = self._pids[2 * index], self._since[2 * index + 1]
+            if pid > 0 and since > 0:
+                states.append(WorkerState(pid, busy_s=now - since, idle_s=None))
+            elif pid > 0:
+                states.append(WorkerState(pid, busy_s=None, idle_s=now + since if since else math.inf))
         return states

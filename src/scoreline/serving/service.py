@@ -10,7 +10,7 @@ from typing import Any
 
 from scoreline.app.declaration import App
 from scoreline.app.load import load_app, load_module, shown
-from scoreline.errors import AppError, StampError
+from scoreline.errors import AppError, ScorelineError, StampError
 from scoreline.features.plan import make_plan
 from scoreline.features.stamp import Stamp, read_stamp
 from scoreline.model.artifact import Artifact, check_belongs, load_artifact
@@ -58,8 +58,7 @@ def load_service(settings: Settings, *, verify: bool = True) -> Service:
     check_belongs(artifact, app)
     stamp = read_stamp(settings.results, verify=verify)
     check_plan(stamp, app, settings.results)
-    predictor = predictor_class(settings.app)(app, artifact)
-    check_golden(predictor, artifact)
+    predictor = make_predictor(settings.app, app, artifact)
     store = EmbeddedStore(settings.results / stamp.store)
     if store.read_meta()["plan"] != stamp.plan:
         raise StampError(f"{store.path}: belongs to another feature table. Run `scoreline feature` again.")
@@ -112,6 +111,27 @@ def predictor_class(folder: Path) -> Callable[[App, Artifact], Predictor]:
             "from scoreline.predictor import Predictor as Base; class Predictor(Base): ..."
         )
     return own
+
+
+def make_predictor(folder: Path, app: App, artifact: Artifact) -> Predictor:
+    """Make the app's predictor and score the golden rows with it.
+
+    Raises
+    ------
+    ArtifactError
+        The golden rows score otherwise than in training.
+    AppError
+        The app's own `predictor.py` fails on them.
+    """
+    own = folder / OWN_PREDICTOR
+    try:
+        predictor = predictor_class(folder)(app, artifact)
+        check_golden(predictor, artifact)
+    except Exception as error:
+        if isinstance(error, ScorelineError) or not own.is_file():
+            raise
+        raise AppError(f"{shown(own)}: failed on the golden rows: {type(error).__name__}: {error}") from error
+    return predictor
 
 
 def _digest(artifact: Artifact, stamp: Stamp) -> str:

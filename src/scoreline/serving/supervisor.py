@@ -34,6 +34,7 @@ DRAIN_S = 25  # SageMaker sends SIGKILL 30 s after SIGTERM
 _START_S = 60
 _OWN_WSGI = "wsgi.py"
 _VERIFIED_VARIABLE = "SCORELINE_FILES_VERIFIED"  # as in wsgi.py, which must not be imported here: it loads the service
+PARENT_VARIABLE = "SCORELINE_ENDS_WITH_PARENT"  # set by `up`, so that a kill -9 of it leaves no server behind
 _PR_SET_PDEATHSIG = 1
 
 
@@ -54,6 +55,8 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
     ScorelineError
         App, model or feature table are missing, damaged or do not belong together.
     """
+    if PARENT_VARIABLE in os.environ:
+        _end_with_parent()
     refuse_taken_port(settings.host, settings.port)
     plan = plan_workers(settings.workers)
     if plan.workers > SLOTS:
@@ -63,8 +66,9 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
         f"serve: {service.app.name}, generation {service.generation}; {plan.workers} workers ({plan.why}), "
         f"1 thread each, timeout {settings.timeout_s} s"
     )
-    # /tmp and mode 0711: nginx's workers, another user when we are root, must reach the sockets
-    run_dir = Path(tempfile.mkdtemp(prefix="scoreline-"))
+    # Mode 0711, and in /tmp rather than TMPDIR, which may be 0700: nginx's workers, another user when we are
+    # root, must reach the sockets.
+    run_dir = Path(tempfile.mkdtemp(prefix="scoreline-", dir="/tmp" if os.access("/tmp", os.W_OK) else None))  # noqa: S108
     run_dir.chmod(0o711)
     try:
         _Supervisor(settings, plan, run_dir, say).run(on_ready)
@@ -216,5 +220,5 @@ class _Supervisor:
 
 
 def _end_with_parent() -> None:
-    """Let the kernel stop this child when the supervisor is killed with -9."""
+    """Let the kernel stop this process when the one that started it is killed with -9."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

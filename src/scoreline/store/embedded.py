@@ -110,6 +110,7 @@ class EmbeddedStore:
         return value
 
     def _open(self) -> None:
+        self._env = None  # one that came through a fork goes first: LMDB takes its path for open here too
         try:
             self._env = lmdb.open(str(self.path), subdir=False, readonly=True, lock=False, max_dbs=0)
         except lmdb.Error as error:

@@ -7,6 +7,7 @@ first, so each instant of a key is first reduced to its last row in the file.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,16 +115,15 @@ class EmbeddedEngine:
             f"SELECT {', '.join([*own, *features, f's.{LINE}'])} FROM {_name(plan.spine.name)} AS s {joins} "
             f"ORDER BY s.{LINE}"
         )
-        try:
+        with _translated():
             yield from self._db.sql(query).to_arrow_reader(BATCH_ROWS)
-        except duckdb.Error as error:
-            raise FeatureError(f"the feature engine failed: {error}") from error
 
     def spine_rows(self, spec: TableSpec, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield columns of a loaded table in the order of the file."""
         names = ", ".join(_name(name) for name in columns)
         query = f"SELECT {names} FROM {_name(spec.name)} ORDER BY {LINE}"
-        yield from self._db.sql(query).to_arrow_reader(BATCH_ROWS)
+        with _translated():
+            yield from self._db.sql(query).to_arrow_reader(BATCH_ROWS)
 
     def count(self, spec: TableSpec) -> int:
         """Return how many good rows a loaded table has."""
@@ -139,16 +139,14 @@ class EmbeddedEngine:
     def rows_at(self, spec: TableSpec, lines: Sequence[int]) -> list[dict[str, Any]]:
         """Return the loaded rows at some lines, ordered by line."""
         self._register("__wanted", pa.table({LINE: pa.array(lines, pa.int64())}))
-        query = f"SELECT t.* FROM {_name(spec.name)} t SEMI JOIN __wanted USING ({LINE}) ORDER BY {LINE}"
-        return self._db.sql(query).to_arrow_table().to_pylist()
+        return self._list(f"SELECT t.* FROM {_name(spec.name)} t SEMI JOIN __wanted USING ({LINE}) ORDER BY {LINE}")
 
     def rows_of(self, spec: TableSpec, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the loaded rows of a table whose key is that of one of `rows`, in the order of the file."""
         keys = {name: pa.array([r[name] for r in rows], arrow_type(spec.columns[name])) for name in spec.key}
         self._register("__wanted", pa.table(keys))
         using = ", ".join(_name(name) for name in spec.key)
-        query = f"SELECT t.* FROM {_name(spec.name)} t SEMI JOIN __wanted USING ({using}) ORDER BY {LINE}"
-        return self._db.sql(query).to_arrow_table().to_pylist()
+        return self._list(f"SELECT t.* FROM {_name(spec.name)} t SEMI JOIN __wanted USING ({using}) ORDER BY {LINE}")
 
     def reached(self, plan: Plan, join: Join, rejected: Sequence[Rejected]) -> list[dict[str, Any]]:
         """List the spine rows that rows set aside would have reached.
@@ -160,7 +158,7 @@ class EmbeddedEngine:
         Returns
         -------
         list of dict
-            `line` (of the row set aside) and the spine row's key columns, in the spine's order.
+            `LINE` (of the row set aside) and the spine row's key columns, in the spine's order.
         """
         known = [row for row in rejected if row.key is not None]
         if not known:
@@ -172,11 +170,16 @@ class EmbeddedEngine:
         }
         times = pa.array([row.time_us for row in known], pa.int64()).cast(pa.timestamp("us"))
         self._register("__bad_rows", pa.table({**keys, "__time": times, LINE: pa.array([r.line for r in known])}))
-        return self._db.sql(_reached_sql(plan, spec)).to_arrow_table().to_pylist()
+        return self._list(_reached_sql(plan, spec))
+
+    def _list(self, query: str) -> list[dict[str, Any]]:
+        with _translated():
+            return self._db.sql(query).to_arrow_table().to_pylist()
 
     def _insert(self, table: str, rows: pa.Table) -> None:
         self._register("__chunk", rows)
-        self._db.execute(f"INSERT INTO {_name(table)} SELECT * FROM __chunk")
+        with _translated():
+            self._db.execute(f"INSERT INTO {_name(table)} SELECT * FROM __chunk")
         self._db.unregister("__chunk")
 
     def _register(self, name: str, rows: pa.Table) -> None:
@@ -212,6 +215,15 @@ class EmbeddedEngine:
     def _one(self, query: str) -> Any:
         rows = self._db.execute(query).fetchall()  # all: DuckDB 2 refuses the next query before the last row is fetched
         return rows[0][0] if rows else None
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Raise what DuckDB raises (a full disk, most likely) as an error of ours."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise FeatureError(f"the feature engine failed: {error}") from error
 
 
 _SQL_TYPES = {
@@ -251,9 +263,9 @@ def _reached_sql(plan: Plan, spec: TableSpec) -> str:
     own = ", ".join(f"s.{_name(name)}" for name in spine.key)
     on = " AND ".join(f"s.{_name(part)} = e.{_name(part)}" for part in spec.key)
     keys = ", ".join(_name(name) for name in spec.key)
-    untimed = f"SELECT e.{LINE} AS line, {own}, s.{LINE} AS __o FROM {_name(spine.name)} s JOIN __bad_rows e ON {on}"
+    untimed = f"SELECT e.{LINE}, {own}, s.{LINE} AS __o FROM {_name(spine.name)} s JOIN __bad_rows e ON {on}"
     if spec.time is None:
-        return f"SELECT * EXCLUDE (__o) FROM ({untimed}) ORDER BY __o, line"
+        return f"SELECT * EXCLUDE (__o) FROM ({untimed}) ORDER BY __o, {LINE}"
     assert spine.time is not None
     events = (
         f"SELECT {keys}, {_name(spec.time)} AS __t, {LINE}, false AS {_BAD} FROM {_name(spec.name)} "
@@ -263,10 +275,10 @@ def _reached_sql(plan: Plan, spec: TableSpec) -> str:
     values = f"max({LINE}) AS __l, arg_max({_BAD}, {LINE}) AS {_BAD}"
     last = f"SELECT {keys}, __t, {values} FROM ({events}) GROUP BY {keys}, __t"
     timed = (
-        f"SELECT e.__l AS line, {own}, s.{LINE} AS __o FROM {_name(spine.name)} s ASOF JOIN ({last}) e "
+        f"SELECT e.__l AS {LINE}, {own}, s.{LINE} AS __o FROM {_name(spine.name)} s ASOF JOIN ({last}) e "
         f"ON {on} AND s.{_name(spine.time)} >= e.__t WHERE e.{_BAD}"
     )
-    return f"SELECT * EXCLUDE (__o) FROM ({timed} UNION {untimed} WHERE e.__time IS NULL) ORDER BY __o, line"
+    return f"SELECT * EXCLUDE (__o) FROM ({timed} UNION {untimed} WHERE e.__time IS NULL) ORDER BY __o, {LINE}"
 
 
 def _name(identifier: str) -> str:

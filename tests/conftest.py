@@ -1,0 +1,59 @@
+"""What all tests share: a clean environment, and the app of order triage."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from scoreline.app.load import load_app
+
+# Parts that PyPI can't bring, and how one sees that they are there.
+PARTS = {"nginx": lambda: shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")}
+SKIP_IS_FAILURE = bool(os.environ.get("SCORELINE_SKIP_IS_FAILURE"))  # as CI runs
+ORDER_TRIAGE = Path(__file__).parent.parent / "apps/order_triage"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    """Take away the variables that set Scoreline, so that nobody's shell changes what a test sees."""
+    for name in list(os.environ):
+        if name.startswith(("SCORELINE_", "MODEL_SERVER_", "SAGEMAKER_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def order_triage():
+    """Give the `App` of apps/order_triage."""
+    return load_app(ORDER_TRIAGE)
+
+
+def pytest_collection_modifyitems(items):
+    """Skip tests whose part is not on this machine."""
+    for item in items:
+        for marker in item.iter_markers("needs"):
+            part = marker.args[0]
+            if not PARTS[part]():
+                item.add_marker(pytest.mark.skip(reason=f"needs {part}, which PyPI can't bring"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Name the tests that did not run."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if skipped:
+        terminalreporter.section("not run")
+        for report in skipped:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+            terminalreporter.write_line(f"{report.nodeid}: {reason}")
+        if SKIP_IS_FAILURE:
+            terminalreporter.write_line("a skip is a failure here (SCORELINE_SKIP_IS_FAILURE)", red=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """Fail a run with skips where everything must run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if SKIP_IS_FAILURE and reporter and reporter.stats.get("skipped") and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,0 +1,315 @@
+"""Training: from the feature table to a model artifact, also where there is little or nothing to learn."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from scoreline.app.load import load_module
+from scoreline.errors import AppError, ArtifactError, StampError
+from scoreline.features.build import build_features
+from scoreline.model.artifact import check_belongs, load_artifact
+from scoreline.model.estimator import load_estimator
+from scoreline.model.inputs import inputs_of
+from scoreline.model.parity import first_difference, load_corpus
+from scoreline.model.train import train
+from scoreline.predictor import Predictor, check_golden
+
+ORDER_TRIAGE = Path(__file__).parent.parent.parent / "apps/order_triage"
+
+
+def files_of(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def feature_matrix(app, results):
+    table = pq.read_table(results / "feature.parquet")
+    inputs = inputs_of(app)
+    return inputs.encode([table.column(name).to_pylist() for name in inputs.names])
+
+
+def test_a_model_folder_holds_what_its_manifest_names(trained):
+    manifest = json.loads((trained.model / "manifest.json").read_bytes())
+    visible = {name for name in files_of(trained.model) if not name.startswith(".")}
+    assert visible == {"manifest.json", *manifest["files"]}
+    assert set(manifest["files"]) == {
+        "golden.json", "heads/odds.parity.npz", "heads/odds.skops", "heads/odds.trees",
+    }  # fmt: skip
+    assert (manifest["format"], manifest["app"]) == (1, "visits")
+    assert manifest["heads"]["odds"]["rows"] == {"train": 180, "calibrate": 60, "test": 60}
+
+
+def test_what_was_trained_belongs_to_the_app_and_answers_its_golden_rows(trained):
+    app, artifact = trained.load(), trained.artifact()
+    check_belongs(artifact, app)
+    check_golden(Predictor(app, artifact), artifact)
+    assert artifact.learnt["odds"].inputs == ("spent", "colour", "minutes")
+
+
+def test_trees_corpus_and_estimator_on_disk_agree(trained):
+    head = trained.artifact().learnt["odds"]
+    rows, raw = load_corpus(trained.model / "heads/odds.parity.npz")
+    estimator = load_estimator(trained.model / "heads/odds.skops")
+    assert first_difference(raw, head.trees.predict_raw(rows)) is None
+    assert np.array_equal(estimator.decision_function(rows), raw)
+
+
+def test_a_learned_head_takes_its_own_inputs_in_its_own_order(trained):
+    """The app declares minutes, spent, colour; the head takes spent, colour, minutes."""
+    app, artifact = trained.load(), trained.artifact()
+    matrix = feature_matrix(app, trained.results)
+    assert inputs_of(app).names == ("minutes", "spent", "colour", "is_long")
+    estimator = load_estimator(trained.model / "heads/odds.skops")
+    expected = artifact.learnt["odds"].link.apply(estimator.decision_function(matrix[:, [1, 2, 0]]))
+    assert np.array_equal(Predictor(app, artifact).predict(matrix)["odds"], expected)
+
+
+def test_golden_rows_cover_every_rule_and_everything_missing(trained):
+    golden = trained.artifact().golden
+    assert set(golden.outputs["action"]) == {0, 1, 2}
+    assert golden.rows[-1] == [None] * 4
+    assert len(golden.rows) > 40
+
+
+def test_metrics_are_of_the_latest_rows_and_beat_the_base_rate(workshop):
+    app = workshop.load()
+    workshop.write_visits(1000)
+    workshop.build(app)
+    report = workshop.train(app)
+    metrics = report.metrics["odds"]
+    assert (report.rows, metrics.rows, report.absent) == (1000, 200, {})
+    assert metrics.auc > 0.8
+    assert metrics.beats_base_rate
+    assert workshop.artifact().manifest["heads"]["odds"]["metrics"] == metrics.describe()
+
+
+@pytest.mark.parametrize(
+    ("rows", "paid", "why"),
+    [
+        pytest.param(300, None, "no row has the target", id="no-target-column"),
+        pytest.param(300, "always", "the target is true in all 300 rows", id="always-true"),
+        pytest.param(300, "never", "the target is false in all 300 rows", id="always-false"),
+        pytest.param(30, "by-spent", "only 30 rows have the target, at least 200 are needed", id="thirty-rows"),
+    ],
+)
+def test_where_a_head_can_not_be_learnt_the_rules_are_made_all_the_same(workshop, rows, paid, why):
+    app = workshop.load()
+    workshop.write_visits(rows, paid=paid)
+    workshop.build(app)
+    report = workshop.train(app)
+    artifact = workshop.artifact()
+    assert report.absent == {"odds": why}
+    assert report.metrics == {}
+    assert artifact.manifest["heads"]["odds"]["absent"] == why
+    assert artifact.learnt == {"odds": None}
+    assert artifact.golden.outputs["odds"] is None
+    assert set(artifact.golden.outputs["action"]) <= {0, 1, 2}
+    check_belongs(artifact, app)
+    check_golden(Predictor(app, artifact), artifact)
+
+
+def test_a_table_without_rows_gives_a_model_of_rules(workshop):
+    app = workshop.load()
+    workshop.write_visits(0)
+    workshop.build(app)
+    assert workshop.train(app).absent == {"odds": "no row has the target"}
+    assert workshop.artifact().golden.rows == [[None] * 4]
+
+
+def test_a_row_without_the_target_is_not_learnt_from(workshop):
+    app = workshop.load()
+    workshop.write_visits(300)
+    path = workshop.folder / "data/visits.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line.rpartition(",")[0] + "," if n % 4 == 1 else line for n, line in enumerate(lines)))
+    workshop.build(app)
+    workshop.train(app)
+    assert sum(workshop.artifact().manifest["heads"]["odds"]["rows"].values()) == 225
+
+
+def test_training_again_removes_the_files_of_a_head_that_is_no_more(trained):
+    (trained.model / "heads/former.trees").write_bytes(b"of a head that the app had once")
+    app = trained.load()
+    trained.write_visits(300, paid=None)
+    trained.build(app)
+    trained.train(app)
+    assert [path.name for path in (trained.model / "heads").iterdir()] == []
+    assert trained.artifact().learnt == {"odds": None}
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from scoreline.app.load import load_app
+from scoreline.features.build import build_features
+from scoreline.model.train import train
+from scoreline.predictor import Predictor
+
+folder, out = Path(sys.argv[1]), Path(sys.argv[2])
+app = load_app(folder / "app")
+build_features(app, folder / "data", out / "results", threads=1, max_bad_percent=1.0, max_bad_rows=20)
+train(app, out / "results", out / "model", Predictor)
+"""
+
+
+def test_two_processes_with_other_threads_and_hashes_make_the_same_bytes(trained):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", SCRIPT, str(trained.folder), str(trained.folder / number)],
+            env={**environment, "OMP_NUM_THREADS": number, "PYTHONHASHSEED": number},
+        )
+        for number in ("1", "2")
+    ]
+    assert [run.wait() for run in runs] == [0, 0]
+    first, second = (files_of(trained.folder / number / "model") for number in ("1", "2"))
+    assert "heads/odds.skops" in first
+    assert first == second
+    assert first == files_of(trained.model)
+
+
+def test_a_feature_table_that_is_not_there_is_refused(workshop):
+    with pytest.raises(StampError, match=r"no feature table here. Run `scoreline feature` first"):
+        workshop.train(workshop.load())
+    assert not workshop.model.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(("LONG = 1.0", "LONG = 1.5"), id="a-constant-that-a-feature-function-reads"),
+        pytest.param(("minutes > LONG", "minutes >= LONG"), id="a-feature-function"),
+        pytest.param(('Category("RED", "BLUE")', 'Category("BLUE", "RED")'), id="the-values-of-a-category"),
+        pytest.param(("spent=visits.spent", "spent=visits.minutes"), id="a-feature-from-another-column"),
+    ],
+)
+def test_a_feature_table_of_another_app_file_is_refused(trained, change):
+    before = files_of(trained.model)
+    with pytest.raises(StampError, match=r"built by another app.py .* Run `scoreline feature` again"):
+        trained.train(trained.load(change))
+    assert files_of(trained.model) == before
+
+
+def test_a_feature_table_that_was_changed_is_refused(trained):
+    path = trained.results / "targets.parquet"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(StampError, match=r"targets.parquet: its content is not what its stamp says"):
+        trained.train(trained.load())
+
+
+HIST = "return HistGradientBoostingClassifier(max_iter=15, random_state=0, early_stopping=False)"
+
+
+@pytest.mark.parametrize(
+    ("estimator", "says"),
+    [
+        pytest.param("raise OSError('no licence')", "its estimator failed: OSError: no licence", id="making-it-fails"),
+        pytest.param("return None", "its estimator failed: AttributeError", id="it-is-nothing"),
+        pytest.param(
+            "return HistGradientBoostingClassifier(max_iter=-1)", "its estimator failed: InvalidParameterError",
+            id="fitting-fails",
+        ),
+        pytest.param(
+            "from sklearn.ensemble import RandomForestClassifier\n    return RandomForestClassifier()",
+            "RandomForestClassifier gives no raw scores", id="a-forest",
+        ),
+        pytest.param(
+            "from sklearn.ensemble import GradientBoostingClassifier\n    return GradientBoostingClassifier()",
+            "its estimator failed: ValueError: Input X contains NaN", id="one-that-takes-no-missing-value",
+        ),
+    ],
+)  # fmt: skip
+def test_an_estimator_that_fails_is_a_mistake_of_the_app_and_names_the_head(trained, estimator, says):
+    before = files_of(trained.model)
+    with pytest.raises(AppError, match=f"head 'odds': {says}"):
+        trained.train(trained.load((HIST, estimator)))
+    assert files_of(trained.model) == before
+
+
+ALL_INPUTS, NEVER_NULL = 'inputs=["spent", "colour", "minutes"]', 'inputs=["spent"]'
+
+
+def test_an_estimator_without_trees_is_refused(trained):
+    other = "from sklearn.linear_model import LogisticRegression\n    return LogisticRegression()"
+    with pytest.raises(ArtifactError, match=r"LogisticRegression: its trees can't be read"):
+        trained.train(trained.load((HIST, other), (ALL_INPUTS, NEVER_NULL)))
+
+
+def test_an_estimator_that_compares_in_float32_can_be_trained(trained):
+    other = "from sklearn.ensemble import GradientBoostingClassifier\n    return GradientBoostingClassifier()"
+    app = trained.load((HIST, other), (ALL_INPUTS, NEVER_NULL))
+    trained.train(app)
+    assert trained.artifact().learnt["odds"].trees.float_width == 32
+    check_golden(Predictor(app, trained.artifact()), trained.artifact())
+
+
+def test_flat_trees_that_answer_otherwise_are_refused(trained, monkeypatch):
+    import scoreline.model.train as module
+
+    def wrong(estimator, **given):
+        made = import_trees(estimator, **given)
+        made.value[np.flatnonzero(made.value)[0]] += 0.5
+        return made
+
+    import_trees = module.import_trees
+    monkeypatch.setattr(module, "import_trees", wrong)
+    with pytest.raises(ArtifactError, match=r"head 'odds': its flat trees differ from HistGradientBoostingClassifier"):
+        trained.train(trained.load())
+
+
+def test_an_estimator_whose_file_answers_otherwise_is_refused(trained, monkeypatch):
+    import scoreline.model.train as module
+
+    def other(path):
+        estimator = load_estimator(path)
+        estimator._baseline_prediction += 0.5
+        return estimator
+
+    monkeypatch.setattr(module, "load_estimator", other)
+    with pytest.raises(ArtifactError, match=r"head 'odds': its skops file does not answer as the estimator does"):
+        trained.train(trained.load())
+
+
+def test_the_apps_own_predictor_makes_the_golden_rows(trained):
+    class Doubtful(Predictor):
+        def predict(self, matrix):
+            outputs = super().predict(matrix)
+            return {**outputs, "odds": outputs["odds"] / 2}
+
+    app = trained.load()
+    train(app, trained.results, trained.model, Doubtful)
+    artifact = trained.artifact()
+    check_golden(Doubtful(app, artifact), artifact)
+    with pytest.raises(ArtifactError, match=r"golden rows: head 'odds' gives"):
+        check_golden(Predictor(app, artifact), artifact)
+
+
+def test_order_triage_learns_from_six_hundred_orders(order_triage, tmp_path):
+    make_sample = load_module(ORDER_TRIAGE / "make_sample.py")
+    make_sample.write_sample(tmp_path / "data", orders=600, seed=1)
+    given = {"threads": 1, "max_bad_percent": 1.0, "max_bad_rows": 20}
+    build_features(order_triage, tmp_path / "data", tmp_path / "results", **given)
+    report = train(order_triage, tmp_path / "results", tmp_path / "model", Predictor)
+    artifact = load_artifact(tmp_path / "model")
+    check_belongs(artifact, order_triage)
+    check_golden(Predictor(order_triage, artifact), artifact)
+    assert report.metrics["fulfilment_probability"].auc > 0.7
+    assert report.metrics["fulfilment_probability"].beats_base_rate
+    assert set(artifact.golden.outputs["recommendation"]) == {0, 1, 2, 3, 4}
+
+
+def test_order_triage_with_thirty_orders_has_its_rules_alone(order_triage, tmp_path):
+    make_sample = load_module(ORDER_TRIAGE / "make_sample.py")
+    make_sample.write_sample(tmp_path / "data", orders=30, seed=1)
+    given = {"threads": 1, "max_bad_percent": 1.0, "max_bad_rows": 20}
+    build_features(order_triage, tmp_path / "data", tmp_path / "results", **given)
+    report = train(order_triage, tmp_path / "results", tmp_path / "model", Predictor)
+    assert report.absent == {"fulfilment_probability": "only 30 rows have the target, at least 200 are needed"}
+    assert load_artifact(tmp_path / "model").golden.outputs["fulfilment_probability"] is None

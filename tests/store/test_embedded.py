@@ -1,0 +1,156 @@
+"""The embedded store: found or missing, and never another key's row."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoreline.errors import StoreError
+from scoreline.store import embedded
+from scoreline.store.embedded import EmbeddedStore, StoreWriter
+
+
+@pytest.fixture
+def store_of(tmp_path):
+    """Give a function that writes rows with keys of some width and opens the store."""
+    opened = []
+
+    def make(rows, width=1, **meta):
+        path = tmp_path / f"{len(opened)}.lmdb"
+        with StoreWriter(path, width, meta) as writer:
+            writer.add(rows)
+        opened.append(EmbeddedStore(path))
+        return opened[-1]
+
+    yield make
+    for store in opened:
+        store.close()
+
+
+def test_a_row_is_found_by_its_whole_key(store_of):
+    store = store_of([["O1", 7, 1.5, None], ["O1", 8, True, "ü"]], width=2)
+    assert store.get(("O1", 7)) == ["O1", 7, 1.5, None]
+    assert store.get(("O1", 8)) == ["O1", 8, True, "ü"]
+
+
+@pytest.mark.parametrize("key", [("O2",), ("o1",), (" O1",), ("O1", "O1"), (1,), ("",), ("meta",), ("\0meta",)])
+def test_a_key_that_is_not_there_gives_nothing(store_of, key):
+    assert store_of([["O1", 5]]).get(key) is None
+
+
+def test_text_and_number_are_two_keys(store_of):
+    store = store_of([["7", "text"], [7, "number"], ["07", "zero"]])
+    assert [store.get((key,))[1] for key in ("7", 7, "07")] == ["text", "number", "zero"]
+
+
+def test_keys_longer_than_the_store_takes_are_found_too(store_of):
+    keys = ["x" * size for size in (505, 506, 511, 512, 5000)]
+    store = store_of([[key, len(key)] for key in keys])
+    assert [store.get((key,))[1] for key in keys] == [505, 506, 511, 512, 5000]
+    assert store.get(("x" * 513,)) is None
+
+
+def test_another_keys_row_is_never_given_even_if_their_bytes_collide(store_of, monkeypatch):
+    monkeypatch.setattr(embedded, "encode_key", lambda key: b"\x01the same")
+    store = store_of([["O1", 5]])
+    assert store.get(("O1",)) == ["O1", 5]
+    assert store.get(("O2",)) is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.dictionaries(
+        st.tuples(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), st.integers(-3, 3)),
+        st.lists(st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False))),
+        max_size=20,
+    )
+)
+def test_rows_come_back_as_they_went_in(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("store") / "s.lmdb"
+    with StoreWriter(path, 2, {}) as writer:
+        writer.add([*key, *values] for key, values in rows.items())
+    store = EmbeddedStore(path)
+    assert {key: store.get(key)[2:] for key in rows} == rows
+    store.close()
+
+
+def test_what_the_writer_says_of_itself_is_kept(store_of):
+    assert store_of([], plan="abc", columns={"x": {"type": "text"}}).read_meta() == {
+        "format": 1,
+        "plan": "abc",
+        "columns": {"x": {"type": "text"}},
+    }
+
+
+def test_a_store_grows_as_far_as_it_must(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedded, "_FIRST_MAP_BYTES", 1 << 16)
+    path = tmp_path / "grown.lmdb"
+    with StoreWriter(path, 1, {}) as writer:
+        for first in range(0, 3000, 1000):
+            writer.add([f"key {row}", "x" * 1000] for row in range(first, first + 1000))
+    assert path.stat().st_size > 3_000_000
+    store = EmbeddedStore(path)
+    assert all(store.get((f"key {row}",)) for row in range(3000))
+    store.close()
+
+
+FORK = """
+import os, sys
+from pathlib import Path
+from scoreline.store.embedded import EmbeddedStore
+
+store = EmbeddedStore(Path(sys.argv[1]))
+if sys.argv[2] == "opened":
+    store.get(("O1",))
+if os.fork() == 0:
+    print(store.get(("O1",)), store.get(("O2",)), flush=True)
+    os._exit(0)
+os.wait()
+print(store.get(("O1",)), flush=True)
+"""
+
+
+@pytest.mark.parametrize("parent", ["opened", "made"])
+def test_a_store_opens_in_a_forked_child_whether_the_parent_had_it_open_or_not(tmp_path, parent):
+    with StoreWriter(tmp_path / "s.lmdb", 1, {}) as writer:
+        writer.add([["O1", 5]])
+    script = [sys.executable, "-c", FORK, tmp_path / "s.lmdb", parent]
+    assert subprocess.run(script, capture_output=True, text=True, check=True).stdout == "['O1', 5] None\n['O1', 5]\n"
+
+
+def test_a_store_can_be_read_again_after_it_was_closed(store_of):
+    store = store_of([["O1", 5]])
+    assert store.get(("O1",))
+    store.close()
+    store.close()
+    assert store.get(("O1",)) == ["O1", 5]
+
+
+def test_a_store_of_another_format_is_refused(store_of, monkeypatch):
+    monkeypatch.setattr(embedded, "FORMAT", 2)
+    store = store_of([])
+    monkeypatch.setattr(embedded, "FORMAT", 1)
+    with pytest.raises(StoreError, match=r"0\.lmdb: is store format 2; this version reads 1"):
+        store.read_meta()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(None, id="missing"),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"sku_code,inventory\n" * 1000, id="a-csv-file"),
+        pytest.param(bytes(8192), id="zeros"),
+    ],
+)
+def test_a_file_that_is_no_store_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "s.lmdb"
+    if content is not None:
+        path.write_bytes(content)
+    for read in (EmbeddedStore(path).read_meta, lambda: EmbeddedStore(path).get(("O1",))):
+        with pytest.raises(StoreError, match=r"s\.lmdb: can't be opened as an online store"):
+            read()

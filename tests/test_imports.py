@@ -1,0 +1,49 @@
+"""What importing costs: an app file, and the package itself, load no engine, no model library and no server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HEAVY = {
+    "boto3", "cloudpickle", "click", "duckdb", "flask", "gunicorn", "joblib", "lightgbm", "lmdb", "msgspec", "pandas",
+    "pyarrow", "pyspark", "redis", "scipy", "skops", "sklearn", "treelite", "urllib3", "xgboost",
+}  # fmt: skip
+
+
+def modules_after(statement):
+    """Run a statement in an interpreter of its own; return the top-level modules that it has loaded then."""
+    script = f"import sys\n{statement}\nprint(' '.join(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("app", sorted(path.parent.name for path in ROOT.glob("apps/*/app.py")))
+def test_loading_an_app_loads_no_engine_and_no_model_library(app):
+    folder = ROOT / "apps" / app
+    loaded = modules_after(
+        f"from pathlib import Path; from scoreline.app.load import load_app; load_app(Path({str(folder)!r}))"
+    )
+    assert "scoreline" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_importing_the_package_loads_no_engine_and_no_model_library():
+    loaded = modules_after("import scoreline")
+    assert "scoreline" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_the_list_of_modules_would_show_a_heavy_one():
+    assert "pyarrow" in modules_after("import scoreline.features.arrays")
+
+
+def test_what_answers_requests_needs_no_model_library_and_no_engine():
+    loaded = modules_after("import scoreline.predictor, scoreline.model.artifact, scoreline.store.embedded")
+    assert loaded & {"sklearn", "scipy", "skops", "treelite", "duckdb", "pandas", "pyarrow", "boto3"} == set()
