@@ -58,8 +58,9 @@ class Predictor:
         -------
         dict
             For each head an array of shape (n,): a rules head gives the position of the rule that
-            held (int64), a learned head its calibrated probability (float64), or None in place of the
-            array where the artifact has no such head.
+            held (int64), a learned head its calibrated probability (float64; NaN where its estimator
+            gives none for missing inputs), or None in place of the array where the artifact has no
+            such head.
         """
         outputs: Outputs = {name: rules.predict(matrix) for name, rules in self._rules.items()}
         for name, learnt in self._learnt.items():
@@ -67,7 +68,11 @@ class Predictor:
                 outputs[name] = None
             else:
                 head, positions = learnt
-                outputs[name] = head.link.apply(head.trees.predict_raw(matrix[:, positions]))
+                columns = matrix[:, positions]
+                chances = head.link.apply(head.trees.predict_raw(columns))
+                if not head.takes_missing:
+                    chances = np.where(np.isnan(columns).any(axis=1), np.nan, chances)
+                outputs[name] = chances
         return outputs
 
 
@@ -127,7 +132,8 @@ def check_golden(predictor: Predictor, artifact: Artifact) -> None:
         values = np.asarray(got, dtype=np.float64)
         if values.shape != (len(expected),):
             raise ArtifactError(f"golden rows: head '{name}' gives shape {values.shape} for {len(expected)} rows")
-        close = np.abs(values - np.array(expected)) <= 1e-9
+        wanted = np.array(expected, dtype=np.float64)  # None becomes NaN
+        close = (np.abs(values - wanted) <= 1e-9) | (np.isnan(values) & np.isnan(wanted))
         if not close.all():
             row = int((~close).argmax())
             raise ArtifactError(
@@ -155,9 +161,13 @@ def _writer(app: App, field: ReplyField, inputs: Inputs) -> Any:
             rules[outputs[head.name][index]].name, looked_at[outputs[head.name][index]], raw, index
         )
     digits = getattr(field, "digits", 4)
-    return lambda key, outputs, raw, index: (
-        None if outputs[head.name] is None else round(outputs[head.name][index], digits)
-    )
+    return lambda key, outputs, raw, index: _rounded(outputs[head.name], index, digits)
+
+
+def _rounded(chances: Sequence[float] | None, index: int, digits: int) -> float | None:
+    if chances is None or chances[index] != chances[index]:
+        return None
+    return round(chances[index], digits)
 
 
 def _looked_at(head: RulesHead, position: int, inputs: Inputs) -> list[tuple[str, int]]:

@@ -71,6 +71,13 @@ def test_a_learned_head_takes_its_own_inputs_in_its_own_order(trained):
     assert np.array_equal(Predictor(app, artifact).predict(matrix)["odds"], expected)
 
 
+def test_what_raises_the_target_in_the_data_raises_the_probability_in_the_answers(trained):
+    app, spent = trained.load(), [-2.0, 0.0, 2.0]
+    matrix = inputs_of(app).encode([[0.1] * 3, spent, ["BLUE"] * 3, [False] * 3])
+    low, middle, high = Predictor(app, trained.artifact()).predict(matrix)["odds"]
+    assert low < 0.3 < middle < 0.7 < high
+
+
 def test_golden_rows_cover_every_rule_and_everything_missing(trained):
     golden = trained.artifact().golden
     assert set(golden.outputs["action"]) == {0, 1, 2}
@@ -159,6 +166,7 @@ train(app, out / "results", out / "model", Predictor)
 """
 
 
+@pytest.mark.slow
 def test_two_processes_with_other_threads_and_hashes_make_the_same_bytes(trained):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     runs = [
@@ -250,6 +258,17 @@ def test_an_estimator_that_compares_in_float32_can_be_trained(trained):
     check_golden(Predictor(app, trained.artifact()), trained.artifact())
 
 
+def test_an_estimator_that_takes_no_missing_input_gives_no_probability_for_one(trained):
+    other = "from sklearn.ensemble import GradientBoostingClassifier\n    return GradientBoostingClassifier()"
+    app = trained.load((HIST, other), (ALL_INPUTS, NEVER_NULL))
+    trained.train(app)
+    predictor = Predictor(app, trained.artifact())
+    row = np.array([[1.0] * len(predictor.inputs.names)])
+    assert 0 < predictor.predict(row)["odds"][0] < 1
+    row[0, predictor.inputs.position("spent")] = np.nan
+    assert np.isnan(predictor.predict(row)["odds"][0])
+
+
 def test_flat_trees_that_answer_otherwise_are_refused(trained, monkeypatch):
     import scoreline.model.train as module
 
@@ -291,6 +310,7 @@ def test_the_apps_own_predictor_makes_the_golden_rows(trained):
         check_golden(Predictor(app, artifact), artifact)
 
 
+@pytest.mark.slow
 def test_order_triage_learns_from_six_hundred_orders(order_triage, tmp_path):
     make_sample = load_module(ORDER_TRIAGE / "make_sample.py")
     make_sample.write_sample(tmp_path / "data", orders=600, seed=1)

@@ -68,10 +68,10 @@ def apply_functions(plan: Plan, joined: Mapping[str, pa.Array], rows: int) -> di
         for name in feature.arguments:
             kind = plan.spine.columns[name] if name == feature.name else types[name]
             if name not in arrays:
-                arrays[name] = to_array(known[name], kind)
+                arrays[name] = _locked(to_array(known[name], kind))
             arguments[name] = arrays[name]
         result = call_function(feature, arguments, rows)
-        arrays[feature.name] = result
+        arrays[feature.name] = _locked(result)
         try:
             known[feature.name] = to_arrow(result, feature.type)
         except pa.ArrowException as error:
@@ -79,6 +79,13 @@ def apply_functions(plan: Plan, joined: Mapping[str, pa.Array], rows: int) -> di
                 f"feature '{feature.name}': its function gave {result.dtype} that is no {feature.type.name} ({error})"
             ) from error
     return {name: known[name] for name in plan.columns}
+
+
+def _locked(array: Array) -> Array:
+    """Let no function write into what others get too."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def call_function(feature: Feature, arguments: Mapping[str, Array], rows: int) -> Array:

@@ -30,11 +30,17 @@ _AGAIN = "Run `scoreline train` again."
 
 @dataclass(frozen=True)
 class LearntHead:
-    """A learned head ready to score."""
+    """A learned head ready to score.
+
+    Attributes
+    ----------
+    takes_missing : whether the estimator answers rows with missing inputs; where not, neither do its trees
+    """
 
     trees: FlatTrees
     link: Link
     inputs: tuple[str, ...]
+    takes_missing: bool = True
 
 
 @dataclass(frozen=True)
@@ -44,11 +50,11 @@ class Golden:
     Attributes
     ----------
     rows : one list a row, in the order of the inputs schema; None is missing
-    outputs : head -> one number a row (a rule's position, or a probability)
+    outputs : head -> one number a row (a rule's position, or a probability; None where there is none)
     """
 
     rows: list[list[float | None]]
-    outputs: dict[str, list[float] | None]
+    outputs: dict[str, list[float | None] | None]
 
 
 @dataclass(frozen=True)
@@ -179,4 +185,4 @@ def _load_head(folder: Path, name: str, head: dict[str, Any]) -> LearntHead | No
     if trees.features != len(head["inputs"]):
         raise ArtifactError(f"{folder}: head '{name}' has {trees.features} columns in its trees, its manifest "
                             f"says {len(head['inputs'])}. {_AGAIN}")  # fmt: skip
-    return LearntHead(trees, Link(**head["link"]), tuple(head["inputs"]))
+    return LearntHead(trees, Link(**head["link"]), tuple(head["inputs"]), head["takes_missing"])

@@ -32,7 +32,7 @@ from scoreline.model.artifact import (
     describe_app,
 )
 from scoreline.model.estimator import load_estimator, save_estimator
-from scoreline.model.evaluate import Metrics, evaluate, fit_link, raw_scores, split_by_time, why_not_learnable
+from scoreline.model.evaluate import Metrics, Split, evaluate, fit_link, raw_scores, split_by_time, why_not_learnable
 from scoreline.model.importing import import_trees
 from scoreline.model.inputs import Inputs, Matrix, inputs_of
 from scoreline.model.parity import Difference, first_difference, make_corpus, save_corpus
@@ -152,13 +152,34 @@ def _learn(
     if why is not None or split is None:
         return _Made(None, {"absent": why}, absent=why)
     estimator = _fit(head, x[split.train], y[split.train])
+    takes_missing = _takes_missing(estimator, x.shape[1])
+    if not takes_missing:
+        complete = ~np.isnan(x).any(axis=1)
+        split = Split(split.train, split.calibrate & complete, split.test & complete)
+        if why := why_not_learnable(y, split):
+            return _Made(None, {"absent": f"of the rows without a missing input, {why}"}, absent=why)
     link = fit_link(raw_scores(estimator, x[split.calibrate]), y[split.calibrate])
     rate = float(y[~split.test].mean())
     metrics = evaluate(link, raw_scores(estimator, x[split.test]), y[split.test], rate)
     trees = _flatten(head, estimator, x[split.train], staging)
     rows = {name: int(getattr(split, name).sum()) for name in ("train", "calibrate", "test")}
-    described = {"link": {"slope": link.slope, "intercept": link.intercept}, "rows": rows, "proved": ["numpy"]}
-    return _Made(LearntHead(trees, link, head.inputs), {**described, "metrics": metrics.describe()}, metrics)
+    described = {
+        "link": {"slope": link.slope, "intercept": link.intercept},
+        "takes_missing": takes_missing,
+        "rows": rows,
+        "proved": ["numpy"],
+        "metrics": metrics.describe(),
+    }
+    return _Made(LearntHead(trees, link, head.inputs, takes_missing), described, metrics)
+
+
+def _takes_missing(estimator: Any, columns: int) -> bool:
+    """Whether an estimator answers rows with missing inputs; GradientBoostingClassifier does not."""
+    try:
+        raw_scores(estimator, np.full((1, columns), np.nan))
+    except ValueError:
+        return False
+    return True
 
 
 def _fit(head: TreesHead, x: Matrix, y: np.ndarray[Any, Any]) -> Any:
@@ -230,9 +251,14 @@ def _golden(app: App, predictor: ScoresMatrix, inputs: Inputs, matrix: Matrix) -
     rows = np.concatenate([matrix[sorted(set(chosen))], np.full((1, len(inputs.names)), np.nan)])
     scored = predictor.predict(rows)
     return Golden(
-        rows=[[None if math.isnan(value) else value for value in row] for row in rows.tolist()],
-        outputs={name: None if values is None else values.tolist() for name, values in scored.items()},
+        rows=[_without_nan(row) for row in rows],
+        outputs={name: None if values is None else _without_nan(values) for name, values in scored.items()},
     )
+
+
+def _without_nan(values: np.ndarray[Any, Any]) -> list[float | None]:
+    """Return a list for JSON, which has no NaN."""
+    return [None if math.isnan(value) else value for value in values.tolist()]
 
 
 def _versions() -> dict[str, str]:

@@ -172,8 +172,11 @@ class FlatTrees:
 
 
 def depth_of(roots: np.ndarray[Any, Any], left: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> int:
-    """Return the steps from a root to its farthest leaf, of trees whose children all lie behind their parents."""
-    level, depth = roots, 0
-    while len(inner := level[left[level] != level]):
-        level, depth = np.unique(np.concatenate([left[inner], right[inner]])), depth + 1
-    return depth
+    """Return the steps from a root to its farthest leaf."""
+    level = roots
+    for depth in range(len(left)):
+        inner = level[left[level] != level]
+        if not len(inner):
+            return depth
+        level = np.unique(np.concatenate([left[inner], right[inner]]))
+    return len(left)
