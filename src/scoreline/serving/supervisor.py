@@ -155,7 +155,7 @@ class _Supervisor:
         server = HealthServer(self._run_dir / "health.sock", self._health)
         # children first: what runs between fork and exec must not meet a second thread
         self._parts["gunicorn"] = self._start_gunicorn()
-        nginx = [find_nginx(), "-e", "stderr", "-p", str(self._run_dir), "-c", str(configuration)]
+        nginx = [find_nginx(self._settings.nginx), "-e", "stderr", "-p", str(self._run_dir), "-c", str(configuration)]
         self._parts["nginx"] = subprocess.Popen(nginx, start_new_session=True, preexec_fn=_end_with_parent)
         threading.Thread(target=server.serve_forever, name="ping", daemon=True).start()
         threading.Thread(target=self._health.watch, name="health", daemon=True).start()

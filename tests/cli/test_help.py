@@ -1,0 +1,110 @@
+"""Help, exit codes and misuse."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from servers import plain_environment
+
+from scoreline.cli.main import scoreline
+from scoreline.settings import SETTINGS
+
+COMMANDS = ["check", "feature", "train", "serve", "inference", "up"]
+EXECUTABLE = Path(sys.executable).with_name("scoreline")
+OPTIONS = [
+    pytest.param(command, option, id=f"{command}-{option.name}")
+    for command in COMMANDS
+    for option in scoreline.commands[command].params
+]
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+@pytest.mark.parametrize("command", [None, *COMMANDS])
+def test_help_goes_to_stdout_and_exits_0(cli, command, flag):
+    ran = cli(*([command] if command else []), flag)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith(f"Usage: scoreline {command + ' ' if command else ''}[OPTIONS]")
+
+
+def test_help_names_every_command_in_the_order_of_use(cli):
+    listed = [line.split()[0] for line in cli("--help").out.partition("Commands:")[2].splitlines() if line.strip()]
+    assert listed == COMMANDS
+
+
+@pytest.mark.parametrize(("command", "option"), OPTIONS)
+def test_every_option_has_help_that_names_its_variables(command, option):
+    assert isinstance(option, click.Option)
+    variables = {setting.name: setting.variables for setting in SETTINGS}[option.name]
+    assert option.help
+    assert f"[env: {', '.join(variables)}]" in option.help
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_takes_the_folders(command):
+    names = [option.opts[0] for option in scoreline.commands[command].params]
+    assert names[:4] == ["--app", "--data", "--model-dir", "--results"]
+
+
+def test_without_arguments_it_shows_help_and_exits_2(cli):
+    ran = cli()
+    assert (ran.code, ran.out) == (2, "")
+    assert "Usage: scoreline [OPTIONS] COMMAND" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["feature", "--fast"], "No such option"),
+        (["train", "all"], "unexpected extra argument"),
+        (["trian"], "No such command"),
+        (["serve", "--port", "0"], "0 is not in the range"),
+        (["serve", "--port", "http"], "'http' is not a valid integer"),
+        (["serve", "--workers", "0"], "0 is not in the range"),
+        (["inference", "--concurrency", "-1"], "-1 is not in the range"),
+        (["up", "--port", "65536"], "65536 is not in the range"),
+        (["feature", "--data", __file__], "is a file"),
+    ],
+)
+def test_misuse_exits_2_and_says_what_is_wrong_on_stderr(cli, arguments, says):
+    ran = cli(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert says in ran.err
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("MODEL_SERVER_WORKERS", "many", "a whole number above 0, for example 2"),
+        ("MODEL_SERVER_WORKERS", "0", "a whole number above 0, for example 2"),
+        ("MODEL_SERVER_WORKERS", "1.5", "a whole number above 0, for example 2"),
+        ("SAGEMAKER_MODEL_SERVER_WORKERS", "-2", "a whole number above 0, for example 2"),
+        ("MODEL_SERVER_TIMEOUT", "1m", "seconds, for example 60"),
+        ("MODEL_SERVER_TIMEOUT", "0", "seconds, for example 60"),
+        ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "soon", "seconds, for example 60"),
+        ("SAGEMAKER_BIND_TO_PORT", "65536", "a port from 1 to 65535"),
+        ("SCORELINE_MAX_BODY_MB", "6m", "mebibytes, for example 6"),
+        ("SAGEMAKER_BATCH", "maybe", "true or false"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_exits_2_with_one_line(cli, monkeypatch, triage, variable, value, expected):
+    monkeypatch.setenv(variable, value)
+    ran = cli("serve", "--app", triage)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == f"scoreline: {variable}='{value}': expected {expected}\n"
+
+
+@pytest.mark.parametrize("start", [[str(EXECUTABLE)], [sys.executable, "-m", "scoreline"]], ids=["command", "module"])
+def test_the_installed_command_answers(start):
+    def ran(*arguments):
+        return subprocess.run(
+            [*start, *arguments], capture_output=True, text=True, env=plain_environment(), check=False
+        )
+
+    assert ran("--version").stdout.startswith("scoreline 0.")
+    assert ran("--help").returncode == 0
+    assert ran().returncode == 2
+    assert ran("feature", "--fast").returncode == 2

@@ -1,0 +1,86 @@
+"""What `scoreline serve` refuses to start with: exit 1, one line, and no process was started."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+
+import psutil
+import pytest
+from servers import copy_app, folders, free_port
+
+from scoreline.serving.scoreboard import SLOTS
+
+
+@pytest.fixture(autouse=True)
+def starts_nothing():
+    """See that no process is left, beside those that other tests share."""
+    before = psutil.Process().children()
+    yield
+    assert psutil.Process().children() == before
+
+
+@pytest.fixture
+def refused(cli):
+    """Give a function that runs `serve`, sees it refuse, and returns its one line."""
+
+    def serve(*arguments):
+        ran = cli("serve", *arguments, "--host", "127.0.0.1", "--port", free_port())
+        return line_of(ran)
+
+    return serve
+
+
+def line_of(ran):
+    assert (ran.code, ran.out) == (1, "")
+    (line,) = ran.err.splitlines()
+    return line.removeprefix("scoreline: ")
+
+
+def test_a_port_that_is_taken_is_named_with_its_process(cli, triage):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = line_of(cli("serve", *folders(triage), "--host", "127.0.0.1", "--port", port))
+    name = psutil.Process().name()
+    assert line == (f"port {port} is taken by {name} (pid {os.getpid()}). Stop it, or choose another port with --port.")
+
+
+def test_a_missing_model_is_one_line(refused, triage, tmp_path):
+    line = refused(*folders(triage, model_dir=tmp_path))
+    assert line == f"{tmp_path}: no model artifact here. Run `scoreline train` first."
+
+
+def test_missing_features_are_one_line(refused, triage, tmp_path):
+    line = refused(*folders(triage, results=tmp_path))
+    assert line == f"{tmp_path}: no feature table here. Run `scoreline feature` first."
+
+
+def test_the_model_of_another_app_py_is_one_line(refused, triage, tmp_path):
+    app = copy_app(tmp_path / "changed", ("NIGHT_ENDS = 6 ", "NIGHT_ENDS = 7 "))
+    line = refused(*folders(app, model_dir=triage / "model", results=triage / "results"))
+    assert "'rule night'" in line
+    assert line.endswith("Run `scoreline train` again.")
+
+
+def test_golden_rows_that_score_otherwise_are_one_line(refused, triage, tmp_path):
+    model = shutil.copytree(triage / "model", tmp_path / "model")
+    golden = json.loads((model / "golden.json").read_text())
+    golden["outputs"]["fulfilment_probability"][0] += 1e-6
+    (model / "golden.json").write_text(json.dumps(golden))
+    manifest = json.loads((model / "manifest.json").read_text())
+    manifest["files"]["golden.json"] = hashlib.sha256((model / "golden.json").read_bytes()).hexdigest()
+    (model / "manifest.json").write_text(json.dumps(manifest))
+    assert refused(*folders(triage, model_dir=model)).startswith("golden rows: head 'fulfilment_probability' gives ")
+
+
+def test_more_workers_than_there_is_room_for_are_one_line(refused, triage):
+    line = refused(*folders(triage), "--workers", SLOTS + 1)
+    assert line == f"{SLOTS + 1} workers are more than the {SLOTS} that one server can have"
+
+
+def test_an_address_that_is_not_ours_is_one_line(cli, triage):
+    line = line_of(cli("serve", *folders(triage), "--host", "192.0.2.1", "--port", "8080"))
+    assert line.startswith("can't listen on 192.0.2.1:8080 (")
