@@ -19,7 +19,7 @@ test: $(VENV)/.ready-dev  ## run all tests; parts that PyPI can't bring are list
 	@$(BIN)/python -m pytest -q -p no:cacheprovider
 
 check: lint  ## lint, types, import directions and the fast tests: under 2 minutes
-	@$(BIN)/python -m pytest -q -p no:cacheprovider -m 'not slow'
+	@$(BIN)/python -m pytest -q -p no:cacheprovider -m 'not slow' -n auto --maxprocesses 4
 
 lint: $(VENV)/.ready-dev  ## lint, types and import directions alone
 	@$(BIN)/ruff check .

@@ -135,3 +135,7 @@ def test_every_declared_setting_is_a_field_and_every_field_is_declared():
 def test_no_two_settings_share_a_variable():
     variables = [variable for setting in SETTINGS for variable in setting.variables]
     assert len(variables) == len(set(variables))
+
+
+def test_an_option_counts_whatever_its_variable_says():
+    assert resolve({"port": 9000}, SCORELINE_PORT="nonsense").port == 9000

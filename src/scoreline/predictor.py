@@ -111,7 +111,7 @@ class Scorer:
             return []
         raw = [[row[position] for _, row in found] for position in self._taken]
         outputs = self._predictor.predict(self._inputs.encode(raw))
-        plain = {name: None if values is None else values.tolist() for name, values in outputs.items()}
+        plain = {name: None if values is None else np.asarray(values).tolist() for name, values in outputs.items()}
         return [
             {name: write(key, plain, raw, index) for name, write in self._fields}
             for index, (key, _) in enumerate(found)

@@ -175,8 +175,9 @@ def resolve_settings(
     """
     environment = os.environ if environment is None else environment
     values = {setting.name: setting.default for setting in SETTINGS}
-    values |= {setting.name: read for setting in SETTINGS if (read := _read(setting, environment)) is not None}
-    values |= {name: value for name, value in (options or {}).items() if value is not None}
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    values |= {s.name: read for s in SETTINGS if s.name not in given and (read := _read(s, environment)) is not None}
+    values |= given
     app = Path(values["app"] or Path.cwd())
     in_opt_ml = {"data": opt_ml / "input/data", "model": opt_ml / "model", "results": opt_ml / "output/data"}
     for name, folder in in_opt_ml.items():

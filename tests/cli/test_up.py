@@ -70,7 +70,7 @@ def test_up_with_a_port_that_is_taken_is_exit_1_and_says_so(up, app):
         assert command.wait(120) == 1
     assert f"scoreline: port {taken_port(command)} is taken by " in command.err.read_text()
     assert command.nothing_is_left()
-    assert not (app / "results/results.json").exists()
+    assert command.out.read_text() == "", "it is said before any work is done"
 
 
 def taken_port(command):
@@ -89,12 +89,12 @@ def test_ctrl_c_during_up_is_130_and_stops_the_server(up, slow):
     assert not (slow.folder / "results/results.json").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_an_end_of_up_by_force_stops_the_server_too(up, slow, number):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
+def test_an_end_of_up_by_force_stops_the_server_too(up, slow, number, code):
     command = up(slow.folder)
     command.wait_until(lambda: slow.begun > 2)
     port = port_of(command)
     command.process.send_signal(number)
-    assert command.wait(30) == -number
+    assert command.wait(30) == code
     assert command.nothing_is_left(30)
     assert not is_listened_on(port)

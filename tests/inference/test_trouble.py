@@ -177,7 +177,10 @@ def test_a_results_folder_that_is_a_file_is_one_clear_line(tiny, small, cli_with
     assert len(err.splitlines()) == 1
 
 
-def test_ctrl_c_exits_130_at_once_and_leaves_the_old_results(tiny, small, tmp_path, old_results):
+@pytest.mark.parametrize(
+    ("number", "code", "says"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_signal_ends_it_at_once_and_leaves_the_old_results(tiny, small, tmp_path, old_results, number, code, says):
     server = tiny(lambda record, number: (server.gone.wait(60), echo(record, number))[1])
     (tmp_path / "tmp").mkdir()
     arguments = ["inference", *folders(small, results=old_results.parent), "--url", server.url]
@@ -185,10 +188,10 @@ def test_ctrl_c_exits_130_at_once_and_leaves_the_old_results(tiny, small, tmp_pa
     try:
         wait_until(lambda: len(server.asked) == 8)
         began = time.monotonic()
-        command.process.send_signal(signal.SIGINT)
-        assert command.wait(20) == 130
+        command.process.send_signal(number)
+        assert command.wait(20) == code
         assert time.monotonic() - began < 10
-        assert command.err.read_text().strip() == "scoreline: interrupted; nothing was replaced"
+        assert command.err.read_text().strip() == f"scoreline: {says}; nothing was replaced"
         assert os.listdir(old_results.parent) == ["results.json"]
         assert old_results.read_text() == OLD
         assert os.listdir(tmp_path / "tmp") == []

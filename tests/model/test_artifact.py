@@ -152,3 +152,12 @@ def test_an_app_that_has_changed_since_is_refused_and_the_change_is_named(traine
 )
 def test_an_app_that_answers_as_before_still_owns_its_model(trained, change):
     check_belongs(trained.artifact(), trained.load(change, folder="changed"))
+
+
+def test_a_manifest_whose_head_lacks_a_field_is_refused(trained):
+    path = trained.artifact().folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["heads"]["odds"]["link"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match=r"is not a whole manifest \('link' is missing or wrong\)"):
+        trained.artifact()

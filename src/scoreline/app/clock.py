@@ -53,7 +53,7 @@ def hour_of_day(times: np.ndarray[Any, Any], zone: str = "UTC") -> np.ndarray[An
 def _offsets_us(micros: np.ndarray[Any, Any], zone: str) -> np.ndarray[Any, Any]:
     try:
         info = ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: "Europe" is a folder of zones
         raise AppError(f"time zone '{zone}' is unknown; expected an IANA name such as 'Europe/Berlin'") from error
     micros = np.clip(micros, _FIRST_US, _LAST_US)
     days, position = np.unique(micros // _DAY_US, return_inverse=True)

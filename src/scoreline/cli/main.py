@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import signal
 import sys
+from types import FrameType
 
 import click
 
 from scoreline.cli.check import check
 from scoreline.cli.feature import feature
 from scoreline.cli.inference import inference
+from scoreline.cli.options import Terminated
 from scoreline.cli.serve import serve
 from scoreline.cli.train import train
 from scoreline.cli.up import up
 from scoreline.errors import ScorelineError, SettingError
 
-FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+FAILED, MISUSED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 
 class _InOrder(click.Group):
@@ -44,13 +47,18 @@ for command in (check, feature, train, serve, inference, up):
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 misused, 130 Ctrl-C."""
+    """Run the command line and exit: 0 done, 1 failed, 2 misused, 130 Ctrl-C, 143 SIGTERM."""
+    signal.signal(signal.SIGTERM, _terminate)  # the first process of a container would ignore it
     code = run(sys.argv[1:])
-    if code == INTERRUPTED:
+    if code in (INTERRUPTED, TERMINATED):
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(code)  # sys.exit would wait for threads that a server keeps waiting
     sys.exit(code)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
 
 
 def run(arguments: list[str]) -> int:
@@ -63,6 +71,9 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return MISUSED
+    except Terminated:
+        click.echo("scoreline: terminated; nothing was replaced", err=True)
+        return TERMINATED
     except (click.Abort, KeyboardInterrupt):
         click.echo("scoreline: interrupted; nothing was replaced", err=True)
         return INTERRUPTED

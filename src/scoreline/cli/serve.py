@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from scoreline.cli.options import FOLDERS, options, say
+from scoreline.cli.options import FOLDERS, Terminated, options, say
 from scoreline.settings import Settings
 
 
@@ -18,4 +18,7 @@ def serve(settings: Settings) -> None:
     """
     from scoreline.serving.supervisor import serve as supervise
 
-    supervise(settings, say)
+    try:
+        supervise(settings, say)
+    except (KeyboardInterrupt, Terminated):  # while it was still loading: there is nothing to drain
+        say("serve: stopped")

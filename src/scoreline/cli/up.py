@@ -36,8 +36,11 @@ def up(settings: Settings, port: int | None) -> None:
 
     Ends with where the results are; exits 0 if every record was scored.
     """
+    from scoreline.serving.supervisor import refuse_taken_port
+
     named = any(os.environ.get(variable) for variable in variables_of("port"))
     settings = replace(settings, port=port or (settings.port if named else _free_port()))
+    refuse_taken_port("127.0.0.1", settings.port)
     started = time.monotonic()
     run_feature(settings)
     run_train(settings)

@@ -117,17 +117,24 @@ def load_artifact(folder: Path) -> Artifact:
         raise ArtifactError(f"{path}: is format {found}; this version reads {FORMAT}. {_AGAIN}")
     if missing := sorted(_REQUIRED - manifest.keys()):
         raise ArtifactError(f"{path}: is not a whole manifest, it has no {', '.join(missing)}. {_AGAIN}")
-    for name, expected in manifest["files"].items():
+    _check_files(folder, manifest["files"])
+    try:
+        learnt = {
+            name: _load_head(folder, name, head) for name, head in manifest["heads"].items() if head["kind"] == "trees"
+        }
+        golden = Golden(**json.loads((folder / GOLDEN_FILE).read_bytes()))
+    except (KeyError, TypeError, AttributeError) as error:  # edited by hand, or by a version between two formats
+        raise ArtifactError(f"{path}: is not a whole manifest ({error} is missing or wrong). {_AGAIN}") from error
+    return Artifact(folder, manifest, learnt, golden, hashlib.sha256(content).hexdigest())
+
+
+def _check_files(folder: Path, files: dict[str, str]) -> None:
+    for name, expected in files.items():
         file = folder / name
         if not file.is_file():
             raise ArtifactError(f"{file}: is missing from the model artifact. {_AGAIN}")
         if sha256_of(file) != expected:
             raise ArtifactError(f"{file}: is not the file that the manifest names: changed or torn. {_AGAIN}")
-    learnt = {
-        name: _load_head(folder, name, head) for name, head in manifest["heads"].items() if head["kind"] == "trees"
-    }
-    golden = Golden(**json.loads((folder / GOLDEN_FILE).read_bytes()))
-    return Artifact(folder, manifest, learnt, golden, hashlib.sha256(content).hexdigest())
 
 
 def check_belongs(artifact: Artifact, app: App) -> None:
