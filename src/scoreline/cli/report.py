@@ -20,9 +20,11 @@ def feature_lines(report: FeatureReport, results: Path) -> list[str]:
             kept = ", ".join(f"{value} ({count:,})" for value, count in list(values.items())[:5])
             lines.append(f"  {'':<16} {column} outside its list, kept: {kept}")
         if reached := report.reached.get(load.spec.name):
-            lines.append(f"  {'':<16} {reached:,} rows of the spine would have used a row set aside")
+            lines.append(f"  {'':<16} {_rows(reached)} of the spine would have used a row set aside")
         if unplaced := report.unplaced.get(load.spec.name):
-            lines.append(f"  {'':<16} {unplaced:,} rows set aside have no readable key: whom they reach can't be told")
+            lines.append(
+                f"  {'':<16} {_rows(unplaced)} set aside without a readable key: whom it reaches can't be told"
+            )
     if any(load.rejected for load in report.loads):
         lines.append(f"  rows set aside are listed in {shown(results / REJECTED_FOLDER)}")
     lines.append(
@@ -32,6 +34,10 @@ def feature_lines(report: FeatureReport, results: Path) -> list[str]:
     if not report.rows:
         lines.append("  warning: there is no good row, the feature table is empty")
     return lines
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def train_lines(report: TrainReport, model_dir: Path) -> list[str]:
