@@ -13,6 +13,11 @@ _FIRST_AFTER_S = 1.0
 _LINE_EVERY_S = 5.0
 
 
+def note(message: str) -> None:
+    """Say on stderr what begins now and can't be counted."""
+    print(message, file=sys.stderr, flush=True)
+
+
 class Progress:
     """Count towards a total on stderr. Use as a context manager and call `advance`.
 

@@ -80,7 +80,7 @@ def test_feature_and_train_print_results_on_stdout_alone(cli, app):
     assert featured.out.splitlines()[0] == "feature"
     assert f"{planted['orders']} set aside" in featured.out
     trained = cli("train", *folders(app))
-    assert (trained.code, trained.err) == (0, "")
+    assert (trained.code, trained.err) == (0, "train: fitting fulfilment_probability on 180 rows\n")
     assert trained.out.splitlines()[0] == "train"
     assert (app / "model/manifest.json").is_file()
 

@@ -61,7 +61,12 @@ def test_up_decides_every_order_as_the_rules_say_and_leaves_nothing_behind(up, a
     assert summaries[:-1] == ["feature", "train", "inference"]
     assert re.fullmatch(r"up: done in \d+\.\d s, the server is stopped", summaries[-1])
     assert f"300 records scored, 0 errors; {planted['orders']} rows of the file set aside" in out
-    assert {line.split(":")[0] for line in command.err.read_text().splitlines()} <= {"serve", "inference", "features"}
+    assert {line.split(":")[0] for line in command.err.read_text().splitlines()} <= {
+        "serve",
+        "inference",
+        "features",
+        "train",
+    }
 
 
 def test_up_with_a_port_that_is_taken_is_exit_1_and_says_so(up, app):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scoreline.errors import StampError
+from scoreline.features.plan import Plan
 from scoreline.files import finish_commit, sha256_of
 
 FORMAT = 1
@@ -81,6 +82,23 @@ def read_stamp(results: Path, *, verify: bool = True) -> Stamp:
     if verify:
         _verify(results, stamp)
     return stamp
+
+
+def check_plan(stamp: Stamp, plan: Plan, results: Path) -> None:
+    """Raise StampError, naming the column where one differs, if the feature table is of another `app.py`."""
+    if stamp.plan == plan.digest:
+        return
+    now = {name: kind.describe() for name, kind in plan.columns.items()}
+    for name in [*now, *stamp.columns]:
+        if stamp.columns.get(name) != now.get(name):
+            raise StampError(
+                f"{results}: column '{name}' of the feature table is {stamp.columns.get(name, 'missing')}, app.py "
+                f"declares {now.get(name, 'none')}. Run `scoreline feature` again."
+            )
+    raise StampError(
+        f"{results}: the feature table was built by another app.py (a table or a feature function differs). "
+        "Run `scoreline feature` again."
+    )
 
 
 def _verify(results: Path, stamp: Stamp) -> None:

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 
 from scoreline.app.declaration import App
 from scoreline.app.heads import RulesHead, TreesHead
-from scoreline.errors import AppError, ArtifactError, StampError
+from scoreline.errors import AppError, ArtifactError
 from scoreline.features.plan import make_plan
-from scoreline.features.stamp import PARQUET_FILE, TARGETS_FILE, Stamp, read_stamp
+from scoreline.features.stamp import PARQUET_FILE, TARGETS_FILE, check_plan, read_stamp
 from scoreline.files import sha256_of, staged
 from scoreline.model.artifact import (
     FORMAT,
@@ -37,6 +37,7 @@ from scoreline.model.importing import import_trees
 from scoreline.model.inputs import Inputs, Matrix, inputs_of
 from scoreline.model.parity import Difference, first_difference, make_corpus, save_corpus
 from scoreline.model.trees import FlatTrees
+from scoreline.progress import note
 
 SEED = 0
 GOLDEN_ROWS = 40
@@ -64,6 +65,13 @@ class TrainReport:
     metrics: dict[str, Metrics] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
 
+    def add(self, head: str, metrics: Metrics | None, absent: str | None) -> None:
+        """Note what became of a learned head."""
+        if metrics is not None:
+            self.metrics[head] = metrics
+        if absent is not None:
+            self.absent[head] = absent
+
 
 def train(
     app: App, results: Path, model_dir: Path, make_predictor: Callable[[App, Artifact], ScoresMatrix]
@@ -87,7 +95,7 @@ def train(
     """
     plan = make_plan(app)
     stamp = read_stamp(results)
-    check_plan(stamp, plan.digest, results)
+    check_plan(stamp, plan, results)
     inputs = inputs_of(app)
     table = pq.read_table(results / PARQUET_FILE, columns=[*plan.spine.required, *inputs.names])
     matrix = inputs.encode([table.column(name).to_pylist() for name in inputs.names])
@@ -96,17 +104,13 @@ def train(
         (staging / HEADS_FOLDER).mkdir()
         manifest = {"format": FORMAT, **describe_app(app)}
         learnt: dict[str, LearntHead | None] = {}
+        times = table.column(plan.spine.time).to_numpy() if plan.spine.time else np.arange(table.num_rows)
         for head in app.heads.values():
             if isinstance(head, TreesHead):
-                target = _target(results, head.target)
-                times = table.column(plan.spine.time).to_numpy() if plan.spine.time else np.arange(table.num_rows)
-                made = _learn(head, inputs, matrix, target, times, staging)
+                made = _learn(head, inputs, matrix, _target(results, head.target), times, staging)
                 learnt[head.name] = made.head
                 manifest["heads"][head.name] |= made.manifest
-                if made.metrics:
-                    report.metrics[head.name] = made.metrics
-                if made.absent:
-                    report.absent[head.name] = made.absent
+                report.add(head.name, made.metrics, made.absent)
         manifest["fingerprints"] = {"features": stamp.digest, "plan": plan.digest}
         manifest["versions"] = _versions()
         artifact = Artifact(staging, manifest, learnt, Golden([], {}), "")
@@ -117,15 +121,6 @@ def train(
         _write_json(staging / MANIFEST_FILE, manifest)
     _remove_strangers(model_dir, set(manifest["files"]))
     return report
-
-
-def check_plan(stamp: Stamp, plan_digest: str, results: Path) -> None:
-    """Raise StampError if the feature table was built by another plan than the app's."""
-    if stamp.plan != plan_digest:
-        raise StampError(
-            f"{results}: its feature table was built by another app.py (other tables, features or feature "
-            "functions). Run `scoreline feature` again."
-        )
 
 
 @dataclass(frozen=True)
@@ -151,6 +146,7 @@ def _learn(
     why = "no row has the target" if split is None else why_not_learnable(y, split)
     if why is not None or split is None:
         return _Made(None, {"absent": why}, absent=why)
+    note(f"train: fitting {head.name} on {int(split.train.sum()):,} rows")
     estimator = _fit(head, x[split.train], y[split.train])
     takes_missing = _takes_missing(estimator, x.shape[1])
     if not takes_missing:

@@ -12,7 +12,7 @@ from scoreline.app.declaration import App
 from scoreline.app.load import load_app, load_module, shown
 from scoreline.errors import AppError, ScorelineError, StampError
 from scoreline.features.plan import make_plan
-from scoreline.features.stamp import Stamp, read_stamp
+from scoreline.features.stamp import Stamp, check_plan, read_stamp
 from scoreline.model.artifact import Artifact, check_belongs, load_artifact
 from scoreline.predictor import Predictor, Scorer, check_golden
 from scoreline.serving.records import RequestSchema
@@ -57,7 +57,7 @@ def load_service(settings: Settings, *, verify: bool = True) -> Service:
     artifact = load_artifact(settings.model)
     check_belongs(artifact, app)
     stamp = read_stamp(settings.results, verify=verify)
-    check_plan(stamp, app, settings.results)
+    check_plan(stamp, make_plan(app), settings.results)
     predictor = make_predictor(settings.app, app, artifact)
     store = EmbeddedStore(settings.results / stamp.store)
     if store.read_meta()["plan"] != stamp.plan:
@@ -72,24 +72,6 @@ def load_service(settings: Settings, *, verify: bool = True) -> Service:
         max_body_bytes=settings.max_body_mb << 20,
         batch=settings.batch,
         check_golden=lambda: check_golden(predictor, artifact),
-    )
-
-
-def check_plan(stamp: Stamp, app: App, results: Path) -> None:
-    """Raise StampError, naming the column where one differs, if the feature table is of another `app.py`."""
-    plan = make_plan(app)
-    if stamp.plan == plan.digest:
-        return
-    now = {name: kind.describe() for name, kind in plan.columns.items()}
-    for name in [*now, *stamp.columns]:
-        if stamp.columns.get(name) != now.get(name):
-            raise StampError(
-                f"{results}: column '{name}' of the feature table is {stamp.columns.get(name, 'missing')}, app.py "
-                f"declares {now.get(name, 'none')}. Run `scoreline feature` again."
-            )
-    raise StampError(
-        f"{results}: the feature table was built by another app.py (a table or a feature function differs). "
-        "Run `scoreline feature` again."
     )
 
 
