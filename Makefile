@@ -47,6 +47,8 @@ lock: $(VENV)/.ready-dev  ## resolve the dependencies anew into the lock files
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "make: expected Python 3.11, 3.12 or 3.13 with venv; name one: make up PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "make: expected Python 3.11, 3.12 or 3.13, $(PYTHON) is $$($(PYTHON) --version 2>&1)"; exit 1; }
 	@echo "making $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV)
 

@@ -79,6 +79,7 @@ TABLES = [
         "a-column-of-our-own-names", '"price": Number', '"price": Number, "__line": Number', "app.table(",
         "table 'orders': '__line' can't be a name", "Scoreline's own",
     ),
+    mistake("an-app-that-ends-python", 'App("shop")', "exit()", "exit()", "SystemExit"),
     mistake("an-app-without-a-name", 'App("shop")', 'App("")', "App(", "App takes a name"),
 ]  # fmt: skip
 
@@ -313,6 +314,14 @@ REPLY = [
     mistake(
         "a-reply-twice", "def is_held(", "app.reply(zip=orders.sku)\ndef is_held(", "app.reply(zip",
         "reply is declared twice",
+    ),
+    mistake(
+        "a-summary-of-a-feature-that-no-reason-holds", "def is_held(action, level)", "def is_held(action, value)",
+        "app.summary(", "takes 'value'", "nor a feature that a reason holds",
+    ),
+    mistake(
+        "digits-that-are-text", 'probability("', 'probability(digits="4", head="', "app.reply(",
+        "expected digits= a whole number from 0 to 15, got '4'",
     ),
     mistake(
         "a-summary-of-something-unknown", "def is_held(action, level)", "def is_held(acton, level)", "app.summary(",

@@ -90,7 +90,7 @@ def test_ctrl_c_during_up_is_130_and_stops_the_server(up, slow):
     assert command.wait(30) == 130
     assert command.nothing_is_left()
     assert not is_listened_on(port)
-    assert "scoreline: interrupted; nothing was replaced" in command.err.read_text()
+    assert "scoreline: interrupted; what was unfinished is dropped" in command.err.read_text()
     assert not (slow.folder / "results/results.json").exists()
 
 

@@ -76,7 +76,7 @@ def test_an_order_that_the_server_does_not_know_is_a_line_with_an_error(server, 
         "zip_code": "00003",
     }
     assert (error["status"], error["type"]) == (404, "urn:scoreline:problem:key-not-found")
-    assert "301 records scored, 1 errors" in out
+    assert "300 records scored, 1 errors" in out
     assert f"the first error: {error['detail']}" in out
     assert err.splitlines()[-1] == (
         f"scoreline: 1 of 301 records could not be scored; see {tmp_path / 'results/results.json'}"

@@ -87,13 +87,13 @@ def test_a_number_is_finite_and_decimal(text, value):
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        *((text, True) for text in ("true", "True", "TRUE", "t", "yes", "Y", "1", " true ")),
-        *((text, False) for text in ("false", "False", "F", "no", "n", "0")),
+        *((text, True) for text in ("true", "True", "TRUE", "t", "yes", "Y", "1", "1.0", " true ")),
+        *((text, False) for text in ("false", "False", "F", "no", "n", "0", "0.0")),
         (None, None),
-        *((text, BAD) for text in ("2", "tru", "on", "-", "1.0")),
+        *((text, BAD) for text in ("2", "tru", "on", "-", "1.5")),
     ],
 )
-def test_a_boolean_is_one_of_ten_words_in_any_case(text, value):
+def test_a_boolean_is_one_of_twelve_words_in_any_case(text, value):
     assert convert(Boolean(), text) == [value]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from scoreline.app.columns import ColumnType
 from scoreline.app.features import Feature, resolve_features, spine_columns_of
 from scoreline.app.heads import Head, Rule, TreesHead, declare_rules, declare_trees
-from scoreline.app.reply import ReplyField, declare_reply
+from scoreline.app.reply import Reason, ReplyField, declare_reply
 from scoreline.app.table import Column, Table, check_distinct, declare_table
 from scoreline.errors import AppError, did_you_mean
 
@@ -143,12 +143,14 @@ class App:
         a reply's reason holds (null where it has none); it gives an array of bool.
         """
         arguments = tuple(inspect.signature(function).parameters)
-        known = [*self.spine.spec.columns, *self._reply, *self.feature_types]
+        with_reason = {field.head for field in self._reply.values() if isinstance(field, Reason)}
+        in_reasons = [name for head in with_reason for name in self.heads[head].inputs]
+        known = [*self.spine.spec.columns, *self._reply, *in_reasons]
         for argument in arguments:
             if argument not in known:
                 raise AppError(
                     f"summary '{label}': its function takes '{argument}', which is neither a spine column, a "
-                    f"reply field nor a feature.{did_you_mean(argument, known)}"
+                    f"reply field nor a feature that a reason holds.{did_you_mean(argument, known)}"
                 )
         self.summaries.append(SummaryCount(label, function, arguments))
 

@@ -92,7 +92,9 @@ def resolve_features(spine: Table, declared: Mapping[str, object]) -> tuple[Feat
     keep the row count; no data is read.
     """
     for name in declared:
-        if not name.isidentifier() or name in spine.spec.required:
+        if not name.isidentifier():
+            raise AppError(f"feature '{name}': expected a name that Python takes, since functions name it as argument")
+        if name in spine.spec.required:
             raise AppError(f"feature '{name}': the name is taken by a key or time column of the spine")
     check_names("features", declared)
     check_distinct("features", "names", [*spine.spec.columns, *declared])

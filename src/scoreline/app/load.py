@@ -52,7 +52,7 @@ def load_module(path: Path) -> ModuleType:
         file = Path(error.filename) if error.filename and Path(error.filename).is_file() else path
         line = f", line {error.lineno}" if error.lineno else ""
         raise AppError(f"{shown(file)}{line}: {error.msg}") from error  # the file may be a helper that it imports
-    except Exception as error:  # importing runs the user's code: whatever it raises is the app's mistake
+    except (Exception, SystemExit) as error:  # importing runs the user's code: whatever it raises is the app's mistake
         kind = "" if isinstance(error, AppError) else f"{type(error).__name__}: "
         raise AppError(f"{shown(path)}{_line_in(spec.origin, error)}: {kind}{error}") from error
     return module

@@ -45,6 +45,8 @@ decision, reason = Decision, Reason
 
 def probability(head: str, *, digits: int = 4) -> Probability:
     """Give a learned head's probability, rounded to `digits` decimal places (default 4)."""
+    if not isinstance(digits, int) or isinstance(digits, bool) or not 0 <= digits <= 15:
+        raise AppError(f"probability('{head}'): expected digits= a whole number from 0 to 15, got {digits!r}")
     return Probability(head, digits)
 
 

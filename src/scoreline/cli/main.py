@@ -20,6 +20,7 @@ from scoreline.cli.up import up
 from scoreline.errors import ScorelineError, SettingError
 
 FAILED, MISUSED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+_signals: list[int] = []  # the SIGTERMs that came
 
 
 class _InOrder(click.Group):
@@ -58,6 +59,7 @@ def main() -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
+    _signals.append(number)
     raise Terminated
 
 
@@ -72,11 +74,9 @@ def run(arguments: list[str]) -> int:
         error.show()
         return MISUSED
     except Terminated:
-        click.echo("scoreline: terminated; nothing was replaced", err=True)
-        return TERMINATED
+        return _interrupted()
     except (click.Abort, KeyboardInterrupt):
-        click.echo("scoreline: interrupted; nothing was replaced", err=True)
-        return INTERRUPTED
+        return _interrupted()
     except SettingError as error:
         click.echo(f"scoreline: {error}", err=True)
         return MISUSED
@@ -87,4 +87,14 @@ def run(arguments: list[str]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         click.echo(f"scoreline: {where}{error.strerror or error}", err=True)
         return FAILED
+    except RuntimeError as error:
+        if "interrupted" not in str(error):  # DuckDB puts this in the place of what the signal raised
+            raise
+        return _interrupted()
     return 0
+
+
+def _interrupted() -> int:
+    how, code = ("terminated", TERMINATED) if _signals else ("interrupted", INTERRUPTED)
+    click.echo(f"scoreline: {how}; what was unfinished is dropped", err=True)
+    return code

@@ -9,6 +9,8 @@ from scoreline.features.build import REJECTED_FOLDER, FeatureReport
 from scoreline.inference.run import InferenceReport
 from scoreline.model.train import TrainReport
 
+_SHOWN = 5
+
 
 def feature_lines(report: FeatureReport, results: Path) -> list[str]:
     """Say what was read, set aside and built."""
@@ -17,7 +19,8 @@ def feature_lines(report: FeatureReport, results: Path) -> list[str]:
         aside = f", {len(load.rejected):,} set aside" if load.rejected else ""
         lines.append(f"  {load.file.name:<16} {load.rows_read:>10,} rows read{aside}")
         for column, values in load.unknown.items():
-            kept = ", ".join(f"{value} ({count:,})" for value, count in list(values.items())[:5])
+            kept = ", ".join(f"{value!r} ({count:,})" for value, count in list(values.items())[:_SHOWN])
+            kept += f" and {len(values) - _SHOWN:,} more" if len(values) > _SHOWN else ""
             lines.append(f"  {'':<16} {column} outside its list, kept: {kept}")
         if reached := report.reached.get(load.spec.name):
             lines.append(f"  {'':<16} {_rows(reached)} of the spine would have used a row set aside")
@@ -50,6 +53,8 @@ def train_lines(report: TrainReport, model_dir: Path) -> list[str]:
         )
         if not metrics.beats_base_rate:
             lines.append(f"  warning: {head} is no better than always saying the base rate")
+    for head, names in report.blank.items():
+        lines.append(f"  warning: {head} learns nothing of {', '.join(names)}: null in every row that trains")
     for head, why in report.absent.items():
         lines.append(f"  warning: {head} could not be learnt and is null in replies: {why}")
     return [*lines, f"  model artifact in {shown(model_dir)}"]
@@ -57,7 +62,7 @@ def train_lines(report: TrainReport, model_dir: Path) -> list[str]:
 
 def inference_lines(report: InferenceReport) -> list[str]:
     """Say how many records were scored, how they were decided and how fast."""
-    lines = ["inference", f"  {report.records:,} records scored, {report.errors:,} errors"]
+    lines = ["inference", f"  {report.records - report.errors:,} records scored, {report.errors:,} errors"]
     if report.set_aside:
         lines[-1] += f"; {report.set_aside:,} rows of the file set aside"
     if report.errors:
@@ -66,5 +71,6 @@ def inference_lines(report: InferenceReport) -> list[str]:
         for decision, count in decisions.most_common():
             lines.append(f"  {decision:<24} {count:>10,}  {count / report.records:6.1%}")
     lines += [f"  {label}: {count:,}" for label, count in report.counts.items()]
+    lines += [f"  warning: {label}: not counted, its function failed: {why}" for label, why in report.uncounted.items()]
     lines.append(f"  {report.per_second:,.0f} requests/s over {report.seconds:.1f} s")
     return [*lines, f"  results in {shown(report.path)}"]

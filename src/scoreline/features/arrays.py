@@ -25,8 +25,10 @@ def to_array(values: pa.Array, kind: ColumnType) -> Array:
     if isinstance(kind, Time):
         micros = pc.fill_null(values.cast(pa.int64()), np.iinfo(np.int64).min)  # that number is NaT
         return micros.to_numpy(zero_copy_only=False).view("datetime64[us]")
-    floats = values.cast(pa.float64()) if not isinstance(kind, Boolean) else values.cast(pa.int8()).cast(pa.float64())
-    return pc.fill_null(floats, np.nan).to_numpy(zero_copy_only=False)
+    if isinstance(kind, Boolean):
+        values = values.cast(pa.int8())
+    # not safe: a whole number beyond 2**53 is rounded, as the table of types says
+    return pc.fill_null(values.cast(pa.float64(), safe=False), np.nan).to_numpy(zero_copy_only=False)
 
 
 def to_arrow(array: Array, kind: ColumnType) -> pa.Array:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from scoreline.app.declaration import App, SummaryCount
 from scoreline.app.reply import Decision, Reason
-from scoreline.errors import AppError, InferenceError
+from scoreline.errors import InferenceError
 from scoreline.features.arrays import to_array
 from scoreline.features.engines.embedded import EmbeddedEngine
 from scoreline.inference.client import Client, Reply
@@ -40,6 +40,7 @@ class InferenceReport:
     ----------
     decisions : reply field with a decision -> decision -> how many
     counts : label of each of the app's summary lines -> how many
+    uncounted : label of a summary line whose function failed -> how
     """
 
     path: Path
@@ -50,11 +51,12 @@ class InferenceReport:
     first_error: str = ""
     decisions: dict[str, Counter[str]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    uncounted: dict[str, str] = field(default_factory=dict)
 
     @property
     def per_second(self) -> float:
         """Requests a second."""
-        return self.records / self.seconds if self.seconds else 0.0
+        return (self.records - self.errors) / self.seconds if self.seconds else 0.0
 
 
 def run_inference(
@@ -174,17 +176,20 @@ class _Counter:
 
     def finish(self) -> None:
         for count in self._app.summaries:
-            if self._rows:
-                self._report.counts[count.label] += self._count(count)
+            if self._rows and count.label not in self._report.uncounted:
+                self._count(count)
         self._rows = []
 
-    def _count(self, count: SummaryCount) -> int:
-        arguments = {name: self._array(name) for name in count.arguments}
+    def _count(self, count: SummaryCount) -> None:
+        """Add to a summary line; a function that fails costs its own line, never the results."""
         try:
-            result = np.asarray(count.function(**arguments))
-            return int(result.astype(bool).sum())
+            marked = count.function(**{name: self._array(name) for name in count.arguments})
+            if not isinstance(marked, np.ndarray) or marked.dtype != bool or marked.shape != (len(self._rows),):
+                raise TypeError("expected an array of bool, one for each reply")
+            self._report.counts[count.label] += int(marked.sum())
         except Exception as error:  # whatever the user's own function raises
-            raise AppError(f"summary '{count.label}': its function failed: {type(error).__name__}: {error}") from error
+            self._report.counts.pop(count.label, None)
+            self._report.uncounted[count.label] = f"{type(error).__name__}: {error}"
 
     def _array(self, name: str) -> np.ndarray[Any, Any]:
         values = [row.get(name) for row in self._rows]

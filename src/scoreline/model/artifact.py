@@ -123,7 +123,12 @@ def load_artifact(folder: Path) -> Artifact:
             name: _load_head(folder, name, head) for name, head in manifest["heads"].items() if head["kind"] == "trees"
         }
         golden = Golden(**json.loads((folder / GOLDEN_FILE).read_bytes()))
-    except (KeyError, TypeError, AttributeError) as error:  # edited by hand, or by a version between two formats
+    except (
+        KeyError,
+        TypeError,
+        AttributeError,
+        ValueError,
+    ) as error:  # edited by hand, or by a version between two formats
         raise ArtifactError(f"{path}: is not a whole manifest ({error} is missing or wrong). {_AGAIN}") from error
     return Artifact(folder, manifest, learnt, golden, hashlib.sha256(content).hexdigest())
 
@@ -192,4 +197,5 @@ def _load_head(folder: Path, name: str, head: dict[str, Any]) -> LearntHead | No
     if trees.features != len(head["inputs"]):
         raise ArtifactError(f"{folder}: head '{name}' has {trees.features} columns in its trees, its manifest "
                             f"says {len(head['inputs'])}. {_AGAIN}")  # fmt: skip
-    return LearntHead(trees, Link(**head["link"]), tuple(head["inputs"]), head["takes_missing"])
+    link = Link(**{name: float(value) for name, value in head["link"].items()})
+    return LearntHead(trees, link, tuple(head["inputs"]), head["takes_missing"])

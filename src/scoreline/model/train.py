@@ -59,11 +59,13 @@ class TrainReport:
     ----------
     metrics : learned head -> how it does on the latest rows
     absent : learned head -> why it could not be learnt
+    blank : learned head -> its inputs that are null in all training rows, of which nothing is learnt
     """
 
     rows: int
     metrics: dict[str, Metrics] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
+    blank: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, head: str, metrics: Metrics | None, absent: str | None) -> None:
         """Note what became of a learned head."""
@@ -111,6 +113,7 @@ def train(
                 learnt[head.name] = made.head
                 manifest["heads"][head.name] |= made.manifest
                 report.add(head.name, made.metrics, made.absent)
+                report.blank |= {head.name: made.manifest["blank"]} if made.manifest.get("blank") else {}
         manifest["fingerprints"] = {"features": stamp.digest, "plan": plan.digest}
         manifest["versions"] = _versions()
         artifact = Artifact(staging, manifest, learnt, Golden([], {}), "")
@@ -147,7 +150,8 @@ def _learn(
     if why is not None or split is None:
         return _Made(None, {"absent": why}, absent=why)
     note(f"train: fitting {head.name} on {int(split.train.sum()):,} rows")
-    estimator = _fit(head, x[split.train], y[split.train])
+    blank = np.isnan(x[split.train]).all(axis=0)
+    estimator = _fit(head, np.where(blank, 0.0, x[split.train]), y[split.train])
     takes_missing = _takes_missing(estimator, x.shape[1])
     if not takes_missing:
         complete = ~np.isnan(x).any(axis=1)
@@ -157,7 +161,7 @@ def _learn(
     link = fit_link(raw_scores(estimator, x[split.calibrate]), y[split.calibrate])
     rate = float(y[~split.test].mean())
     metrics = evaluate(link, raw_scores(estimator, x[split.test]), y[split.test], rate)
-    trees = _flatten(head, estimator, x[split.train], staging)
+    trees = _flatten(head, estimator, np.where(blank, 0.0, x[split.train]), staging)
     rows = {name: int(getattr(split, name).sum()) for name in ("train", "calibrate", "test")}
     described = {
         "link": {"slope": link.slope, "intercept": link.intercept},
@@ -165,6 +169,7 @@ def _learn(
         "rows": rows,
         "proved": ["numpy"],
         "metrics": metrics.describe(),
+        "blank": [name for name, is_blank in zip(head.inputs, blank, strict=True) if is_blank],
     }
     return _Made(LearntHead(trees, link, head.inputs, takes_missing), described, metrics)
 
@@ -182,7 +187,8 @@ def _fit(head: TreesHead, x: Matrix, y: np.ndarray[Any, Any]) -> Any:
     try:
         estimator = head.estimator().fit(x, y)
     except Exception as error:  # the estimator is the app's choice: whatever it raises is its mistake
-        raise AppError(f"head '{head.name}': its estimator failed: {type(error).__name__}: {error}") from error
+        first = (str(error).splitlines() or [""])[0]  # scikit-learn goes on for paragraphs
+        raise AppError(f"head '{head.name}': its estimator failed: {type(error).__name__}: {first}") from error
     if not hasattr(estimator, "decision_function"):
         raise AppError(
             f"head '{head.name}': {type(estimator).__name__} gives no raw scores; expected a gradient boosting "

@@ -16,6 +16,7 @@ import jinja2
 from scoreline.errors import ServeError
 
 OWN_TEMPLATE = "nginx.conf"
+FOREGROUND = "daemon off;"  # given beside the file: an app's own that lacks it would leave us with nothing to watch
 _OURS = Path(__file__).with_name("nginx.conf.template")
 _UNPRIVILEGED = ("nginx", "www-data", "nobody")
 
@@ -62,7 +63,7 @@ def render_configuration(app_folder: Path, **values: Any) -> str:
     template = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)  # noqa: S701
     try:
         return template.from_string(path.read_text()).render(**values)
-    except jinja2.TemplateError as error:
+    except (jinja2.TemplateError, UnicodeDecodeError) as error:
         raise ServeError(f"{path}: {error}. Values to use: {', '.join(sorted(values))}.") from error
 
 
@@ -78,7 +79,7 @@ def check_configuration(app_folder: Path) -> None:
         values = {"run_dir": folder, "host": "127.0.0.1", "port": 8080, "timeout_s": 60, "max_body_mb": 6}
         more = {"nginx_workers": 1, "user": unprivileged_user(), "log_level": "error"}
         path.write_text(render_configuration(app_folder, **values, **more))
-        command = [find_nginx(), "-t", "-q", "-e", "stderr", "-p", folder, "-c", str(path)]
+        command = [find_nginx(), "-t", "-q", "-e", "stderr", "-g", FOREGROUND, "-p", folder, "-c", str(path)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise ServeError(f"{app_folder / OWN_TEMPLATE}: nginx refuses it: {result.stderr.strip()}")

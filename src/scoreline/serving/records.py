@@ -39,7 +39,11 @@ class RequestSchema:
     def __init__(self, types: Mapping[str, ColumnType]) -> None:
         self.names = tuple(types)
         self._kinds = {name: int if isinstance(kind, Integer) else str for name, kind in types.items()}
-        record = msgspec.defstruct("Record", list(self._kinds.items()), gc=False)
+        # by number, since a column may have a name that Python has not ("order-id")
+        self._fields = [f"key_{index}" for index in range(len(self.names))]
+        fields = list(zip(self._fields, self._kinds.values(), strict=True))
+        rename = dict(zip(self._fields, self.names, strict=True))
+        record = msgspec.defstruct("Record", fields, rename=rename, gc=False)
         self._one = msgspec.json.Decoder(record)
         self._many = msgspec.json.Decoder(list[record])  # type: ignore[valid-type]
         self._any = msgspec.json.Decoder()
@@ -71,7 +75,7 @@ class RequestSchema:
         return Records([self._check(content)], is_list=False)
 
     def _key(self, record: Any) -> Key | Problem:
-        key = tuple(getattr(record, name) for name in self.names)
+        key = tuple(getattr(record, field) for field in self._fields)
         for name, value in zip(self.names, key, strict=True):
             if isinstance(value, int) and value not in _INT64:
                 return Problem(400, "bad-record", f"{name}: expected a whole number of 64 bits", field=name)
@@ -85,7 +89,8 @@ class RequestSchema:
             if name not in record:
                 return Problem(400, "bad-record", f"{name}: expected {_KINDS[kind]}, it is missing", field=name)
             if type(record[name]) is not kind or (kind is int and record[name] not in _INT64):
-                quote = " Send it in quotes: keys keep their leading zeros." if kind is str else ""
+                is_unquoted = kind is str and type(record[name]) in (int, float)
+                quote = " Send it in quotes: keys keep their leading zeros." if is_unquoted else ""
                 detail = f"{name}: expected {_KINDS[kind]}, got {_kind_of(record[name])}.{quote}"
                 return Problem(400, "bad-record", detail, field=name)
         return tuple(record[name] for name in self.names)

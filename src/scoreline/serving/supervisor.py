@@ -24,7 +24,7 @@ import psutil
 from scoreline.errors import ServeError
 from scoreline.serving.answer import PROBE_VARIABLE
 from scoreline.serving.health import Health, HealthServer
-from scoreline.serving.nginx import find_nginx, render_configuration, unprivileged_user
+from scoreline.serving.nginx import FOREGROUND, find_nginx, render_configuration, unprivileged_user
 from scoreline.serving.plan import WorkerPlan, plan_workers
 from scoreline.serving.scoreboard import SLOTS, Scoreboard
 from scoreline.serving.service import load_service
@@ -155,7 +155,8 @@ class _Supervisor:
         server = HealthServer(self._run_dir / "health.sock", self._health)
         # children first: what runs between fork and exec must not meet a second thread
         self._parts["gunicorn"] = self._start_gunicorn()
-        nginx = [find_nginx(self._settings.nginx), "-e", "stderr", "-p", str(self._run_dir), "-c", str(configuration)]
+        program = find_nginx(self._settings.nginx)
+        nginx = [program, "-e", "stderr", "-g", FOREGROUND, "-p", str(self._run_dir), "-c", str(configuration)]
         self._parts["nginx"] = subprocess.Popen(nginx, start_new_session=True, preexec_fn=_end_with_parent)
         threading.Thread(target=server.serve_forever, name="ping", daemon=True).start()
         threading.Thread(target=self._health.watch, name="health", daemon=True).start()

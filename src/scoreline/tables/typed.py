@@ -20,7 +20,8 @@ ARROW_TYPES: dict[type[ColumnType], pa.DataType] = {
     Boolean: pa.bool_(),
     Time: pa.timestamp("us"),
 }
-_TRUE, _FALSE = ["true", "t", "yes", "y", "1"], ["false", "f", "no", "n", "0"]
+# 1.0 is what pandas writes for 1 in a column with nulls
+_TRUE, _FALSE = ["true", "t", "yes", "y", "1", "1.0"], ["false", "f", "no", "n", "0", "0.0"]
 _INTEGER = r"^[+-]?[0-9]{1,18}(\.0*)?$"  # 12.0 is what pandas writes for 12 in a column with nulls
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"

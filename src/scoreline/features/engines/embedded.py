@@ -222,6 +222,8 @@ def _translated() -> Iterator[None]:
     """Raise what DuckDB raises (a full disk, most likely) as an error of ours."""
     try:
         yield
+    except duckdb.InterruptException as error:
+        raise KeyboardInterrupt from error
     except duckdb.Error as error:
         raise FeatureError(f"the feature engine failed: {error}") from error
 
