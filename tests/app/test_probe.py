@@ -37,7 +37,7 @@ def test_the_type_of_a_feature_is_that_of_what_its_function_gives(function, expe
         pytest.param(Integer(), "f", np.nan, id="integer"),
         pytest.param(Number(), "f", np.nan, id="number"),
         pytest.param(Boolean(), "f", np.nan, id="boolean"),
-        pytest.param(Time(), "M", np.datetime64("NaT"), id="time"),
+        pytest.param(Time(), "M", np.datetime64("NaT", "us"), id="time"),
     ],
 )
 def test_a_function_is_tried_with_a_null_unless_the_column_never_has_one(kind, dtype, null):

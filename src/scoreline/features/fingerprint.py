@@ -72,6 +72,8 @@ def _constant(value: Any) -> str | None:
 
 
 def _tree_of(code: CodeType) -> str:
+    if code.co_filename.startswith("<"):  # an exec: what Python 3.13 finds under that name is the text of `python -c`
+        return _bytecode_of(code)
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(code)))
     except (OSError, SyntaxError, TypeError):  # no source at hand: a lambda inside a call, an exec
