@@ -32,7 +32,7 @@ format: $(VENV)/.ready-dev  ## format the code
 
 clean:  ## remove the environment, results and models
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .import-linter.log
-	rm -rf apps/*/results apps/*/model src/*.egg-info
+	rm -rf apps/*/results apps/*/model apps/*/state src/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 sample: $(VENV)/.ready  ## write the committed sample of order_triage again

@@ -8,8 +8,8 @@ from scoreline.app.clock import hour_of_day
 from scoreline.app.columns import Boolean, Category, Integer, Number, Text, Time
 from scoreline.app.declaration import App
 from scoreline.app.features import latest, lookup
-from scoreline.app.heads import Rule
-from scoreline.app.reply import decision, probability, reason
+from scoreline.app.heads import Rule, feature
+from scoreline.app.reply import band, decision, left_out, offered, outside_support, probability, ranked, reason
 
 __all__ = [
     "App",
@@ -20,10 +20,16 @@ __all__ = [
     "Rule",
     "Text",
     "Time",
+    "band",
     "decision",
+    "feature",
     "hour_of_day",
     "latest",
+    "left_out",
     "lookup",
+    "offered",
+    "outside_support",
     "probability",
+    "ranked",
     "reason",
 ]

@@ -26,6 +26,14 @@ class TableError(ScorelineError, ValueError):
     """A table's file is missing, ambiguous or unreadable, or too many of its rows are bad."""
 
 
+class SourceAwayError(ScorelineError, RuntimeError):
+    """Where a table's file comes from can't be reached, or doesn't let us in."""
+
+
+class SourceContentError(ScorelineError, ValueError):
+    """Where a table's file comes from was reached, but the file is missing, too large or not whole."""
+
+
 class FeatureError(ScorelineError, ValueError):
     """The feature table could not be built, or failed its own check."""
 
@@ -40,6 +48,14 @@ class ArtifactError(ScorelineError, ValueError):
 
 class StoreError(ScorelineError, RuntimeError):
     """The online store can't be opened or read."""
+
+
+class GenerationError(ScorelineError, RuntimeError):
+    """A generation can't be built, read, published or rolled back to."""
+
+
+class PinnedError(GenerationError):
+    """Nothing new is published: a rollback holds on to a generation until it is unpinned."""
 
 
 class ServeError(ScorelineError, RuntimeError):

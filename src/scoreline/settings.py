@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from scoreline.errors import SettingError
 
 OPT_ML = Path("/opt/ml")
+TEMPORARY_STATE = Path("/tmp/scoreline-state")  # noqa: S108 (/opt/ml/model is read-only on SageMaker)
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,23 @@ SETTINGS = (
         "Where results go. Default: /opt/ml/output/data where it exists, else results/ in the app's folder.",
     ),
     Setting(
+        "state", ("SCORELINE_STATE",), Path, _FOLDER, "", None,
+        "Where generations are kept. Default: /tmp/scoreline-state where /opt/ml/model exists, else state/ in the "
+        "app's folder.",
+    ),
+    Setting(
+        "data_url", ("SCORELINE_DATA_URL",), str, "a folder or s3://bucket/prefix/", "", None,
+        "Where reference tables come from: a folder or s3://bucket/prefix/. Default: the data folder.",
+    ),
+    Setting(
+        "refresh_s", ("SCORELINE_REFRESH_SECONDS",), _positive_int, "seconds, for example 300", "seconds", None,
+        "How often `serve` looks for new tables, features and models. Default: never by itself.",
+    ),
+    Setting(
+        "admin_token", ("SCORELINE_ADMIN_TOKEN",), str, "a secret", "", None,
+        "The bearer token that opens `GET /generations`, and the refresh route to others than this machine.",
+    ),
+    Setting(
         "port", ("SAGEMAKER_BIND_TO_PORT", "SCORELINE_PORT"), _port, "a port from 1 to 65535", "", 8080,
         "The port that `serve` listens on.",
     ),
@@ -144,6 +162,10 @@ class Settings:
     data: Path
     model: Path
     results: Path
+    state: Path
+    data_url: str | None
+    refresh_s: int | None
+    admin_token: str | None = field(repr=False)
     port: int
     host: str
     workers: int | None
@@ -182,6 +204,7 @@ def resolve_settings(
     in_opt_ml = {"data": opt_ml / "input/data", "model": opt_ml / "model", "results": opt_ml / "output/data"}
     for name, folder in in_opt_ml.items():
         values[name] = Path(values[name] or (folder if folder.is_dir() else app / name))
+    values["state"] = Path(values["state"] or (TEMPORARY_STATE if in_opt_ml["model"].is_dir() else app / "state"))
     values["host"] = values["host"] or ("0.0.0.0" if in_container(environment) else "127.0.0.1")  # noqa: S104 (inside a container that is its only door)
     return Settings(**{**values, "app": app})
 

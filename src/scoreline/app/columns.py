@@ -36,7 +36,11 @@ class ColumnType:
     optional: bool = False
 
     name: ClassVar[str] = ""
-    expects: ClassVar[str] = ""
+
+    @property
+    def expects(self) -> str:
+        """What a value must look like, as error messages say it."""
+        return "text"
 
     def describe(self) -> dict[str, Any]:
         """Return the type as JSON-able data, as schemas hold it."""
@@ -48,23 +52,74 @@ class Text(ColumnType):
     """Text, kept to the letter: `03779` stays `"03779"`."""
 
     name: ClassVar[str] = "text"
-    expects: ClassVar[str] = "text"
 
 
 @dataclass(frozen=True)
-class Integer(ColumnType):
-    """A whole number of at most 18 digits; as a feature it is float64, exact up to 2**53."""
+class _Ranged(ColumnType):
+    """Base of the numbers: a value outside `minimum` to `maximum`, both included, does not fit."""
+
+    minimum: float | None = None
+    maximum: float | None = None
+
+    _kind: ClassVar[str] = ""
+    _example: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        for bound in (self.minimum, self.maximum):
+            if bound is not None and (isinstance(bound, bool) or not isinstance(bound, (int, float)) or bound != bound):
+                raise AppError(f"{type(self).__name__}: expected a number as minimum= and maximum=, got {bound!r}")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise AppError(f"{type(self).__name__}: minimum={self.minimum} is above maximum={self.maximum}")
+
+    @property
+    def expects(self) -> str:
+        """What a value must look like, as error messages say it."""
+        if self.minimum is not None and self.maximum is not None:
+            return f"{self._kind} from {self.minimum} to {self.maximum}"
+        if self.minimum is not None:
+            return f"{self._kind} of at least {self.minimum}"
+        if self.maximum is not None:
+            return f"{self._kind} of at most {self.maximum}"
+        return f"{self._kind}, for example {self._example}"
+
+    def fits(self, value: float) -> bool:
+        """Whether a number lies in the range."""
+        return (self.minimum is None or value >= self.minimum) and (self.maximum is None or value <= self.maximum)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the type with its range, as JSON-able data."""
+        bounds = {"minimum": self.minimum, "maximum": self.maximum}
+        return {"type": self.name, **{name: bound for name, bound in bounds.items() if bound is not None}}
+
+
+@dataclass(frozen=True)
+class Integer(_Ranged):
+    """A whole number of at most 18 digits; as a feature it is float64, exact up to 2**53.
+
+    Parameters
+    ----------
+    minimum, maximum : int, optional
+        The range, both included; a value outside does not fit.
+    """
 
     name: ClassVar[str] = "integer"
-    expects: ClassVar[str] = "a whole number, for example 3"
+    _kind: ClassVar[str] = "a whole number"
+    _example: ClassVar[str] = "3"
 
 
 @dataclass(frozen=True)
-class Number(ColumnType):
-    """A finite number, held as float64."""
+class Number(_Ranged):
+    """A finite number, held as float64.
+
+    Parameters
+    ----------
+    minimum, maximum : float, optional
+        The range, both included; a value outside does not fit.
+    """
 
     name: ClassVar[str] = "number"
-    expects: ClassVar[str] = "a number, for example 12.5"
+    _kind: ClassVar[str] = "a number"
+    _example: ClassVar[str] = "12.5"
 
 
 @dataclass(frozen=True)
@@ -72,7 +127,11 @@ class Boolean(ColumnType):
     """True or false: true/false, t/f, yes/no, y/n or 1/0 in any case."""
 
     name: ClassVar[str] = "boolean"
-    expects: ClassVar[str] = "true or false"
+
+    @property
+    def expects(self) -> str:
+        """What a value must look like, as error messages say it."""
+        return "true or false"
 
 
 @dataclass(frozen=True)
@@ -80,7 +139,11 @@ class Time(ColumnType):
     """A moment, to the microsecond, UTC where no zone is written; a date alone is its midnight."""
 
     name: ClassVar[str] = "time"
-    expects: ClassVar[str] = "a time, for example 2021-07-04 20:31:02 or 2021-07-04T20:31:02Z"
+
+    @property
+    def expects(self) -> str:
+        """What a value must look like, as error messages say it."""
+        return "a time, for example 2021-07-04 20:31:02 or 2021-07-04T20:31:02Z"
 
 
 @dataclass(frozen=True, init=False)
@@ -97,7 +160,6 @@ class Category(ColumnType):
     values: tuple[str, ...] = ()
 
     name: ClassVar[str] = "category"
-    expects: ClassVar[str] = "text"
 
     def __init__(self, *values: str, optional: bool = False) -> None:
         if not values or not all(isinstance(value, str) for value in values):

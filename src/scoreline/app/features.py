@@ -99,9 +99,14 @@ def resolve_features(spine: Table, declared: Mapping[str, object]) -> tuple[Feat
     check_names("features", declared)
     check_distinct("features", "names", [*spine.spec.columns, *declared])
     resolved: dict[str, Feature] = {}
+    by_feature: dict[str, Lookup] = {}  # their table is matched by a feature, so the feature comes first
     for name, source in declared.items():
-        if not callable(source):
+        if isinstance(source, Lookup) and any(part in declared for part in _not_in(spine, source)):
+            by_feature[name] = source
+        elif not callable(source):
             resolved[name] = _direct(spine, name, source)
+    for name, source in by_feature.items():
+        resolved[name] = _chained(spine, name, source, resolved)
     waiting = {name: source for name, source in declared.items() if callable(source)}
     arguments = {name: _arguments(name, source, declared, spine) for name, source in waiting.items()}
     while waiting:
@@ -127,6 +132,19 @@ def evaluation_order(features: tuple[Feature, ...]) -> tuple[Feature, ...]:
     for feature in functions.values():
         visit(feature)
     return tuple(done.values())
+
+
+def live_order(features: tuple[Feature, ...]) -> tuple[Feature, ...]:
+    """Return all features in an order in which each one's makings come before it."""
+    by_name = {feature.name: feature for feature in features}
+    direct = [f for f in features if not f.is_function]
+    chained = [f for f in direct if any(part in by_name for part in key_of(f))]
+    return (*(f for f in direct if f not in chained), *chained, *evaluation_order(features))
+
+
+def key_of(feature: Feature) -> tuple[str, ...]:
+    """Return the key columns that a looked up feature's table is matched by; none for other features."""
+    return feature.source.column.table.spec.key if isinstance(feature.source, (Latest, Lookup)) else ()
 
 
 def spine_columns_of(name: str, features: Mapping[str, Feature]) -> frozenset[str]:
@@ -159,6 +177,34 @@ def _direct(spine: Table, name: str, source: object) -> Feature:
     raise AppError(
         f"{where}: expected a column of the spine, latest(...), lookup(...) or a function over columns, got {source!r}"
     )
+
+
+def _not_in(spine: Table, source: Lookup) -> list[str]:
+    """Return the key columns of a looked up table that the spine has not."""
+    return [part for part in source.column.table.spec.key if part not in spine.spec.columns]
+
+
+def _chained(spine: Table, name: str, source: Lookup, resolved: Mapping[str, Feature]) -> Feature:
+    """Check a lookup whose table is matched by another looked up feature: the issuer of a card, say."""
+    where, spec = f"feature '{name}'", source.column.table.spec
+    if spec.reference is None:
+        raise AppError(
+            f"{where}: table '{spec.name}' is matched by {', '.join(_not_in(spine, source))}, which is no column of "
+            f"the spine but a feature; that is for reference tables alone"
+        )
+    for part in spec.key:
+        ours = resolved.get(part)
+        if part in spine.spec.columns and ours is None:
+            continue
+        if ours is None or not isinstance(ours.source, Lookup) or _not_in(spine, ours.source):
+            raise AppError(f"{where}: table '{spec.name}' is matched by '{part}'; expected a feature made with "
+                           f"lookup(...) in a table that the spine itself matches")  # fmt: skip
+        if ours.type.name != spec.columns[part].name:
+            raise AppError(
+                f"{where}: '{part}' is {ours.type.name} as a feature and {spec.columns[part].name} in '{spec.name}'; "
+                "declare both alike"
+            )
+    return Feature(name, source.column.type, source)
 
 
 def _check_join(spine: Table, where: str, table: Table) -> None:

@@ -10,8 +10,24 @@ from scoreline.app.columns import Boolean, Category, ColumnType, Integer, Number
 from scoreline.app.table import Column, Table
 from scoreline.errors import AppError, did_you_mean
 
+
+@dataclass(frozen=True)
+class Other:
+    """Another feature, in the place of a rule's value (see `feature`)."""
+
+    name: str
+
+
+def feature(name: str) -> Other:
+    """Compare with another feature instead of a value: `("annual_income", "<", feature("minimum_income"))`.
+
+    Where either is null the comparison does not hold.
+    """
+    return Other(name)
+
+
 OPERATORS = ("is null", "==", "!=", "<", "<=", ">", ">=")
-Comparison = tuple[str, str, bool | int | float | str | None]
+Comparison = tuple[str, str, bool | int | float | str | Other | None]
 
 
 @dataclass(frozen=True)
@@ -23,8 +39,9 @@ class Rule:
     name : str
         What the reply gives as the reason.
     when : sequence of tuples
-        `(feature, operator, value)` or `(feature, "is null")`, with ==, !=, <, <=, > or >=. A null
-        holds no comparison but `is null`. Left out: always holds; the last rule must be such a one.
+        `(feature, operator, value)` or `(feature, "is null")`, with ==, !=, <, <=, > or >=; `value`
+        may be `feature("another")`. A null holds no comparison but `is null`. Left out: always
+        holds; the last rule must be such a one.
     then : str
         The decision.
     """
@@ -35,12 +52,18 @@ class Rule:
 
     def describe(self) -> dict[str, Any]:
         """Return the rule as JSON-able data."""
-        return {"name": self.name, "when": [list(comparison) for comparison in self.when], "then": self.then}
+        when = [[{"feature": p.name} if isinstance(p, Other) else p for p in comparison] for comparison in self.when]
+        return {"name": self.name, "when": when, "then": self.then}
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the features that the rule looks at, each once."""
-        return tuple(dict.fromkeys(comparison[0] for comparison in self.when))
+        named = [
+            part.name if isinstance(part, Other) else comparison[0]
+            for comparison in self.when
+            for part in (comparison[0], *comparison[2:])
+        ]
+        return tuple(dict.fromkeys(named))
 
 
 @dataclass(frozen=True)
@@ -63,12 +86,19 @@ class TreesHead:
     Attributes
     ----------
     estimator : called by `train` only; returns an unfitted scikit-learn gradient boosting classifier
+    monotonic : input -> 1 (the probability never falls as it rises) or -1 (never rises)
+    knock_outs : a rules head; rows that any of its rules but the last holds for are not learnt from, and
+        their probability is 0
+    report_by : a feature; `train` reports the metrics for each of its values too
     """
 
     name: str
     target: str
     inputs: tuple[str, ...]
     estimator: Callable[[], Any] = field(compare=False)
+    monotonic: Mapping[str, int] = field(default_factory=dict)
+    knock_outs: str | None = None
+    report_by: str | None = None
 
 
 Head = RulesHead | TreesHead
@@ -103,6 +133,9 @@ def declare_trees(
     target: Column | None,
     inputs: Sequence[str] | None,
     estimator: Callable[[], Any] | None,
+    monotonic: Mapping[str, int],
+    knock_outs: RulesHead | None,
+    report_by: str | None,
 ) -> TreesHead:
     """Check a learned head; AppError names what is wrong."""
     where = f"head '{name}'"
@@ -118,7 +151,18 @@ def declare_trees(
         kind = _feature_type(where, column, features)
         if not isinstance(kind, (Boolean, Category, Integer, Number)):
             raise AppError(f"{where}: input '{column}' is {kind.name}; trees take numbers, booleans and categories")
-    return TreesHead(name, target.name, tuple(inputs), estimator)
+    for column, direction in monotonic.items():
+        if column not in inputs or direction not in (1, -1):
+            raise AppError(
+                f"{where}: expected monotonic={{input: 1 or -1}}, got {{{column!r}: {direction!r}}}."
+                f"{did_you_mean(column, inputs)}"
+            )
+        if isinstance(features[column], Category):
+            raise AppError(f"{where}: monotonic input '{column}' is a category; categories have no order")
+    if report_by is not None:
+        _feature_type(where, report_by, features)
+    name_of_rules = None if knock_outs is None else knock_outs.name
+    return TreesHead(name, target.name, tuple(inputs), estimator, dict(monotonic), name_of_rules, report_by)
 
 
 def _feature_type(where: str, name: str, features: Mapping[str, ColumnType]) -> ColumnType:
@@ -137,8 +181,21 @@ def _check_comparison(where: str, comparison: object, features: Mapping[str, Col
     kind = _feature_type(where, comparison[0], features)
     if not isinstance(kind, (Boolean, Category, Integer, Number)):
         raise AppError(f"{where}: '{comparison[0]}' is {kind.name}; rules compare numbers, booleans and categories")
-    if comparison[1] != "is null":
+    if comparison[1] != "is null" and isinstance(comparison[2], Other):
+        _check_other(f"{where}, '{comparison[0]}'", comparison, kind, features)
+    elif comparison[1] != "is null":
         _check_value(f"{where}, '{comparison[0]}'", comparison[1], comparison[2], kind)
+
+
+def _check_other(where: str, comparison: tuple[Any, ...], kind: ColumnType, features: Mapping[str, ColumnType]) -> None:
+    other = _feature_type(where, comparison[2].name, features)
+    are_numbers = all(isinstance(one, (Integer, Number)) for one in (kind, other))
+    is_equality = comparison[1] in ("==", "!=")
+    if not are_numbers and not (is_equality and kind.describe() == other.describe()):
+        raise AppError(
+            f"{where}: {kind.name} can't be compared with {other.name} '{comparison[2].name}' by {comparison[1]}; "
+            "expected two numbers, or == or != between two features of one type"
+        )
 
 
 def _check_value(where: str, operator: str, value: object, kind: ColumnType) -> None:

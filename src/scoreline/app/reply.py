@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from scoreline.app.heads import Head, RulesHead, TreesHead
+from scoreline.app.request import Request
 from scoreline.app.table import Column, Table
 from scoreline.errors import AppError, did_you_mean
 
 
 @dataclass(frozen=True)
 class Echo:
-    """A key column of the record, given back."""
+    """A column of the record, or of the reference table that it is scored against, given back."""
 
     column: str
+    kind: str = field(default="key", repr=False)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the field as JSON-able data."""
+        return {self.kind: self.column}
 
 
 @dataclass(frozen=True)
@@ -23,12 +30,26 @@ class Decision:
 
     head: str
 
+    def describe(self) -> dict[str, Any]:
+        """Return the field as JSON-able data."""
+        return {"decision": self.head}
+
 
 @dataclass(frozen=True)
 class Reason:
-    """An object: the rule that held, and the values of the features it looked at."""
+    """An object: the rule that held, and the values of the features it looked at.
+
+    Attributes
+    ----------
+    of_last : also where the head's last rule holds; if not, the field is null there
+    """
 
     head: str
+    of_last: bool = True
+
+    def describe(self) -> dict[str, Any]:
+        """Return the field as JSON-able data."""
+        return {"reason": self.head} if self.of_last else {"reason": self.head, "of_last": False}
 
 
 @dataclass(frozen=True)
@@ -38,38 +59,196 @@ class Probability:
     head: str
     digits: int
 
+    def describe(self) -> dict[str, Any]:
+        """Return the field as JSON-able data."""
+        return {"probability": self.head, "digits": self.digits}
 
-ReplyField = Echo | Decision | Reason | Probability
-decision, reason = Decision, Reason
+
+@dataclass(frozen=True)
+class Band:
+    """The name of the band that a learned head's rounded probability lies in (see `band`)."""
+
+    head: str
+    bands: tuple[tuple[str, float], ...]
+    digits: int
+
+    def describe(self) -> dict[str, Any]:
+        """Return the field as JSON-able data."""
+        return {"band": self.head, "bands": dict(self.bands), "digits": self.digits}
+
+
+@dataclass(frozen=True)
+class OutsideSupport:
+    """Whether a probability lies outside what the rows that calibrated the head reached (see `outside_support`)."""
+
+    head: str
+
+    def describe(self) -> dict[str, Any]:
+        """Return the field as JSON-able data."""
+        return {"outside_support": self.head}
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many rows of the reference table are in the reply, or were left out by `where`."""
+
+    what: str
+
+    def describe(self) -> dict[str, Any]:
+        """Return the field as JSON-able data."""
+        return {"count": self.what}
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A list with an entry for each row of the reference table, best first (see `ranked`)."""
+
+    by: str
+    fields: Mapping[str, Any]
+
+    def describe(self) -> dict[str, Any]:
+        """Return the field as JSON-able data."""
+        return {"ranked": self.by, "fields": {name: entry.describe() for name, entry in self.fields.items()}}
+
+
+EntryField = Echo | Decision | Reason | Probability | Band | OutsideSupport
+ReplyField = EntryField | Count | Ranked
+decision, outside_support = Decision, OutsideSupport
+
+
+def reason(head: str, *, of_last: bool = True) -> Reason:
+    """Give the rule that held and what it looked at; with `of_last=False` null where it was the last rule."""
+    return Reason(head, of_last)
 
 
 def probability(head: str, *, digits: int = 4) -> Probability:
     """Give a learned head's probability, rounded to `digits` decimal places (default 4)."""
-    if not isinstance(digits, int) or isinstance(digits, bool) or not 0 <= digits <= 15:
-        raise AppError(f"probability('{head}'): expected digits= a whole number from 0 to 15, got {digits!r}")
-    return Probability(head, digits)
+    return Probability(head, _checked_digits(f"probability('{head}')", digits))
 
 
-def declare_reply(spine: Table, heads: Mapping[str, Head], fields: Mapping[str, object]) -> dict[str, ReplyField]:
+def band(head: str, bands: Mapping[str, float], *, digits: int = 4) -> Band:
+    """Give the name of the band that a learned head's probability, rounded to `digits`, lies in.
+
+    Parameters
+    ----------
+    bands : name -> the lowest probability of the band, highest band first; the last one's is 0
+    """
+    where = f"band('{head}')"
+    floors = list(bands.values()) if isinstance(bands, Mapping) else []
+    if not floors or floors != sorted(floors, reverse=True) or len(set(floors)) != len(floors) or floors[-1] != 0:
+        raise AppError(
+            f"{where}: expected {{name: lowest probability}}, highest first and the last from 0, got {bands!r}"
+        )
+    return Band(head, tuple(bands.items()), _checked_digits(where, digits))
+
+
+def offered() -> Count:
+    """Give how many rows of the reference table the record was scored against."""
+    return Count("offered")
+
+
+def left_out() -> Count:
+    """Give how many rows of the reference table the request's `where` left out."""
+    return Count("left_out")
+
+
+def ranked(by: str, **fields: object) -> Ranked:
+    """Give a list with one entry for each row of the reference table that the record was scored against.
+
+    Sorted by the field `by`, a probability as it is rounded, highest first, null last, then by key.
+
+    Parameters
+    ----------
+    by : name of one of `fields`, a `probability`
+    **fields : columns of the reference table, `decision`, `reason`, `probability`, `band`, `outside_support`
+    """
+    return Ranked(by, fields)
+
+
+def declare_reply(
+    spine: Table, heads: Mapping[str, Head], request: Request | None, fields: Mapping[str, object]
+) -> dict[str, ReplyField]:
     """Check the declared reply; AppError names the field and what is wrong."""
     if not fields:
         raise AppError("reply: expected at least one field, for example reply(order_id=orders.order_id)")
-    return {name: _declare_field(spine, heads, name, given) for name, given in fields.items()}
+    table = spine if request is None else request.table
+    each = None if request is None else request.each
+    declared: dict[str, ReplyField] = {}
+    for name, given in fields.items():
+        if each is None:
+            declared[name] = _declare_entry(table, heads, name, given, keys_alone=request is None)
+        else:
+            declared[name] = _declare_outer(table, each, heads, name, given)
+    if each is not None and sum(isinstance(kind, Ranked) for kind in declared.values()) != 1:
+        raise AppError(
+            f"reply: a record is scored against each row of '{each.spec.name}'; expected one ranked(...) field"
+        )
+    return declared
 
 
-def _declare_field(spine: Table, heads: Mapping[str, Head], name: str, given: object) -> ReplyField:
+def _declare_outer(table: Table, each: Table, heads: Mapping[str, Head], name: str, given: object) -> ReplyField:
+    """Check a field beside the ranked list: about the record, not about a row of the reference table."""
+    where = f"reply field '{name}'"
+    if isinstance(given, Count):
+        return given
+    if isinstance(given, Column) and given.table is table:
+        return Echo(given.name, "field")
+    if not isinstance(given, Ranked):
+        raise AppError(
+            f"{where}: expected a column of '{table.spec.name}', ranked(...), offered() or left_out(), got {given!r}"
+        )
+    entries = {n: _declare_entry(each, heads, f"{name}.{n}", g, keys_alone=False) for n, g in given.fields.items()}
+    if not isinstance(entries.get(given.by), Probability):
+        raise AppError(
+            f"{where}: expected by= one of its probability fields, got {given.by!r}.{did_you_mean(given.by, entries)}"
+        )
+    return Ranked(given.by, entries)
+
+
+def _declare_entry(
+    table: Table, heads: Mapping[str, Head], name: str, given: object, *, keys_alone: bool
+) -> EntryField:
     where = f"reply field '{name}'"
     if isinstance(given, Column):
-        if given.table is not spine or given.name not in spine.spec.key:
-            keys = ", ".join(spine.spec.key)
-            raise AppError(f"{where}: {given} is not a key column of '{spine.spec.name}' ({keys})")
-        return Echo(given.name)
-    if not isinstance(given, (Decision, Reason, Probability)):
-        raise AppError(f"{where}: expected a key column, decision(), reason() or probability(), got {given!r}")
+        allowed = table.spec.key if keys_alone else tuple(table.spec.columns)
+        if given.table is not table or given.name not in allowed:
+            what = "key column" if keys_alone else "column"
+            raise AppError(f"{where}: {given} is not a {what} of '{table.spec.name}' ({', '.join(allowed)})")
+        return Echo(given.name, "key" if keys_alone else "column")
+    if not isinstance(given, (Decision, Reason, Probability, Band, OutsideSupport)):
+        raise AppError(
+            f"{where}: expected a {'key ' if keys_alone else ''}column, decision(), reason(), probability(), band() or "
+            f"outside_support(), got {given!r}"
+        )
     if given.head not in heads:
         raise AppError(f"{where}: no head '{given.head}'.{did_you_mean(given.head, heads)}")
-    wanted = TreesHead if isinstance(given, Probability) else RulesHead
+    wanted = RulesHead if isinstance(given, (Decision, Reason)) else TreesHead
     if not isinstance(heads[given.head], wanted):
         verb = type(given).__name__.lower()
         raise AppError(f"{where}: {verb}('{given.head}') needs a {'learned' if wanted is TreesHead else 'rules'} head")
     return given
+
+
+def declare_csv(fields: Mapping[str, ReplyField], columns: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Check the columns of a CSV reply: each names a reply field, or `list.field` for the first entry of a list."""
+    declared: dict[str, tuple[str, ...]] = {}
+    for column, path in columns.items():
+        where = f"csv_reply column '{column}'"
+        parts = tuple(path.split(".")) if isinstance(path, str) else ()
+        kind = fields.get(parts[0]) if parts else None
+        inner = kind.fields.get(parts[1]) if isinstance(kind, Ranked) and len(parts) == 2 else None
+        if kind is None or (len(parts) == 2 and inner is None) or len(parts) > 2:
+            known = [*fields, *(f"{n}.{e}" for n, k in fields.items() if isinstance(k, Ranked) for e in k.fields)]
+            raise AppError(
+                f"{where}: no reply field {path!r}.{did_you_mean(str(path), known)} There are: {', '.join(known)}."
+            )
+        if isinstance(inner or kind, (Ranked, Reason)):
+            raise AppError(f"{where}: '{path}' is a list or an object; a CSV cell takes a single value")
+        declared[column] = parts
+    return declared
+
+
+def _checked_digits(where: str, digits: object) -> int:
+    if not isinstance(digits, int) or isinstance(digits, bool) or not 0 <= digits <= 15:
+        raise AppError(f"{where}: expected digits= a whole number from 0 to 15, got {digits!r}")
+    return digits

@@ -22,6 +22,20 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """What makes a table a reference table: held whole in memory, refreshed while serving.
+
+    Attributes
+    ----------
+    rows : fewest and most rows that a good file has
+    stale_after_s : age in seconds past which replies say that the table is old; None for never
+    """
+
+    rows: tuple[int, int]
+    stale_after_s: int | None
+
+
+@dataclass(frozen=True)
 class TableSpec:
     """What is declared of a table.
 
@@ -32,6 +46,7 @@ class TableSpec:
     time : name of the event time column, or None for a table without time
     columns : name -> type, in declared order
     multiline : quoted fields of its CSV file may hold newlines
+    reference : what is declared of a reference table; None for any other
     """
 
     name: str
@@ -40,6 +55,7 @@ class TableSpec:
     time: str | None
     columns: Mapping[str, ColumnType]
     multiline: bool = False
+    reference: Reference | None = None
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -82,6 +98,7 @@ def declare_table(
     time: str | None,
     file: str | Sequence[str] | None,
     multiline: bool = False,
+    reference: Reference | None = None,
 ) -> Table:
     """Check a table's declaration and make it; AppError says what is wrong."""
     where = f"table '{name}'"
@@ -110,7 +127,18 @@ def declare_table(
     for given in files:
         if "/" in given or not given.endswith((".csv", ".parquet")):
             raise AppError(f"{where}: file='{given}': expected a bare name that ends in .csv or .parquet")
-    return Table(TableSpec(name, files, keys, time, types, multiline))
+    return Table(TableSpec(name, files, keys, time, types, multiline, reference))
+
+
+def declare_reference(name: str, rows: object, stale_after_s: object) -> Reference:
+    """Check what is declared of a reference table alone."""
+    where = f"reference table '{name}'"
+    is_pair = isinstance(rows, tuple) and len(rows) == 2 and all(type(bound) is int for bound in rows)
+    if not isinstance(rows, tuple) or not is_pair or not 1 <= rows[0] <= rows[1]:
+        raise AppError(f"{where}: expected rows=(fewest, most), two whole numbers from 1 on, got {rows!r}")
+    if stale_after_s is not None and (type(stale_after_s) is not int or stale_after_s < 1):
+        raise AppError(f"{where}: expected stale_after_s= a whole number of seconds above 0, got {stale_after_s!r}")
+    return Reference((rows[0], rows[1]), stale_after_s)
 
 
 def check_names(where: str, names: Iterable[str]) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import click
 
-from scoreline.cli.options import FOLDERS, options
+from scoreline.app.declaration import App
+from scoreline.cli.options import FOLDERS, options, say
 from scoreline.settings import Settings
 
 
 @click.command(short_help="Raw tables -> point-in-time features.")
-@options(*FOLDERS)
+@options(*FOLDERS, "data_url")
 def feature(settings: Settings) -> None:
     """Build point-in-time features from the raw tables.
 
@@ -26,12 +32,32 @@ def run_feature(settings: Settings) -> None:
     from scoreline.features.build import build_features
     from scoreline.serving.plan import plan_workers
 
-    report = build_features(
-        load_app(settings.app),
-        settings.data,
-        settings.results,
-        threads=plan_workers(None).workers,
-        max_bad_percent=settings.max_bad_percent,
-        max_bad_rows=settings.max_bad_rows,
-    )
+    app = load_app(settings.app)
+    with reference_data(settings, app) as folder:
+        report = build_features(
+            app,
+            settings.data,
+            settings.results,
+            threads=plan_workers(None).workers,
+            max_bad_percent=settings.max_bad_percent,
+            max_bad_rows=settings.max_bad_rows,
+            reference_data=folder,
+        )
     click.echo("\n".join(feature_lines(report, settings.results)))
+
+
+@contextlib.contextmanager
+def reference_data(settings: Settings, app: App) -> Iterator[Path | None]:
+    """Give a folder with the reference tables' files where a source is set; None: they are with the others."""
+    if settings.data_url is None or not app.reference_tables:
+        yield None
+        return
+    from scoreline.tables.fetch import open_source
+    from scoreline.tables.reference import fetch_references
+
+    source = open_source(settings.data_url, settings.data)
+    with tempfile.TemporaryDirectory(prefix="scoreline-") as folder:
+        specs = [table.spec for table in app.reference_tables.values()]
+        fetch_references(source, specs, Path(folder))
+        say(f"feature: {', '.join(spec.name for spec in specs)} from {source.where}")
+        yield Path(folder)

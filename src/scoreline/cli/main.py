@@ -13,6 +13,7 @@ import click
 from scoreline.cli.check import check
 from scoreline.cli.feature import feature
 from scoreline.cli.inference import inference
+from scoreline.cli.operate import refresh, rollback, status
 from scoreline.cli.options import Terminated
 from scoreline.cli.serve import serve
 from scoreline.cli.train import train
@@ -43,7 +44,7 @@ def scoreline() -> None:
     """
 
 
-for command in (check, feature, train, serve, inference, up):
+for command in (check, feature, train, serve, inference, up, refresh, status, rollback):
     scoreline.add_command(command)
 
 

@@ -17,6 +17,7 @@ _TYPES: dict[str, Any] = {
     "concurrency": click.IntRange(1),
 }
 FOLDERS = ("app", "data", "model", "results")
+SERVED = (*FOLDERS, "state", "data_url")  # what generations are made from, and where they are kept
 
 
 def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -60,7 +61,7 @@ def _declare(setting: Setting) -> tuple[str, str]:
 
 
 def _type(setting: Setting) -> Any:
-    if setting.name in FOLDERS:
+    if setting.name in (*FOLDERS, "state"):
         return click.Path(file_okay=False, path_type=Path)
     return _TYPES.get(setting.name)
 

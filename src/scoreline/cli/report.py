@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from scoreline.app.load import shown
 from scoreline.features.build import REJECTED_FOLDER, FeatureReport
+from scoreline.generations.builder import RefreshReport
 from scoreline.inference.run import InferenceReport
+from scoreline.model.evaluate import Metrics
 from scoreline.model.train import TrainReport
 
 _SHOWN = 5
@@ -53,11 +56,69 @@ def train_lines(report: TrainReport, model_dir: Path) -> list[str]:
         )
         if not metrics.beats_base_rate:
             lines.append(f"  warning: {head} is no better than always saying the base rate")
+        lines += [f"    {line}" for line in _reliability_lines(metrics)]
+    for head, count in report.knocked_out.items():
+        lines.append(f"  {head}: {_rows(count)} not learnt from, a knock-out rule holds for them")
+    for head, found in report.leaks.items():
+        named = ", ".join(f"{name} (AUC {auc:.3f} alone)" for name, auc in found.items())
+        lines.append(f"  warning: {head}: gives the target away: {named}; is it known before the decision?")
     for head, names in report.blank.items():
         lines.append(f"  warning: {head} learns nothing of {', '.join(names)}: null in every row that trains")
     for head, why in report.absent.items():
         lines.append(f"  warning: {head} could not be learnt and is null in replies: {why}")
     return [*lines, f"  model artifact in {shown(model_dir)}"]
+
+
+def refresh_lines(report: RefreshReport) -> list[str]:
+    """Say what a refresh published, or would publish."""
+    parts = {**{name: table["changed"] for name, table in report.tables.items()}, "model": report.model}
+    if report.store:
+        parts["store"] = True
+    changed = [name for name, is_changed in parts.items() if is_changed]
+    lines = [
+        f"  {name:<16} {t['rows']:>8,} rows{', changed' if t['changed'] else ''}" for name, t in report.tables.items()
+    ]
+    lines += [f"  {note}" for note in report.notes]
+    if not report.changed:
+        return [f"refresh: nothing changed, generation {report.generation} goes on", *lines]
+    what = ", ".join(changed) or "app.py"
+    if report.dry_run:
+        return [f"refresh: all good, {what} would be published; generation {report.generation} goes on", *lines]
+    return [f"refresh: published generation {report.generation}: {what}", *lines]
+
+
+def status_lines(described: dict[str, Any]) -> list[str]:
+    """Say which generation is served, from what, and what there is to go back to."""
+    servers = ", ".join(f"pid {pid}" for pid in described["servers"]) or "no server runs"
+    lines = [f"generation {described['published'] or 'none yet'}; {servers}"]
+    if described["pinned"] is not None:
+        lines.append(f"  pinned at {described['pinned']} by a rollback; scoreline rollback --unpin lets new content in")
+    if described["tables"]:
+        lines.append(f"  reference tables from {described['source']}")
+    for name, table in described["tables"].items():
+        seen = "never seen" if table["age_s"] is None else f"seen {table['age_s']:,.0f} s ago"
+        stale = f", older than the {table['stale_after_s']:,} s declared" if table["stale"] else ""
+        lines.append(f"  {name:<16} {seen}{stale}")
+        if table["error"]:
+            lines.append(f"  {'':<16} last: {table['error']}")
+    for kept in described["generations"]:
+        rows = "".join(f", {name} {table['rows']:,} rows" for name, table in kept["tables"].items())
+        lines.append(f"  {kept['generation']:<12} {kept['created_at'][:19]}Z  {kept['why']}{rows}")
+    return lines
+
+
+def _reliability_lines(metrics: Metrics) -> list[str]:
+    """Say, for each value of the `report_by` feature and overall, how predicted and observed compare by band."""
+    if not metrics.by:
+        return []
+    lines = []
+    for name, part in {"all": metrics, **metrics.by}.items():
+        shown = "  ".join(f"{b['predicted']:.2f}/{b['observed']:.2f} ({b['rows']:,})" for b in part.reliability)
+        lines.append(
+            f"{name:<6} AUC {part.auc:.3f}, Brier {part.brier:.4f} (base {part.brier_base:.4f}), {part.rows:,} rows; "
+            f"predicted/observed (rows) by band: {shown}"
+        )
+    return lines
 
 
 def inference_lines(report: InferenceReport) -> list[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from scoreline.cli.options import FOLDERS, Terminated, options, say
+from scoreline.cli.options import SERVED, Terminated, options, say
 from scoreline.settings import Settings
 
 
 @click.command(short_help="Model artifact -> HTTP: GET /ping, POST /invocations.")
-@options(*FOLDERS, "port", "host", "workers")
+@options(*SERVED, "port", "host", "workers")
 def serve(settings: Settings) -> None:
     """Serve the model over HTTP: GET /ping and POST /invocations.
 

@@ -16,7 +16,7 @@ import click
 
 from scoreline.cli.feature import run_feature
 from scoreline.cli.inference import run_inference
-from scoreline.cli.options import FOLDERS, options
+from scoreline.cli.options import FOLDERS, SERVED, options
 from scoreline.cli.train import run_train
 from scoreline.errors import ServeError
 from scoreline.settings import Settings, variables_of
@@ -25,7 +25,7 @@ _READY_S, _STOP_S = 90, 35
 
 
 @click.command(short_help="feature, train, serve and inference, one after the other.")
-@options(*FOLDERS, "workers", "concurrency")
+@options(*SERVED, "workers", "concurrency")
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=None,
     help="The port to serve on. Default: a free one, unless the environment names one.  "
@@ -55,7 +55,11 @@ def _server(settings: Settings) -> Iterator[None]:
     from scoreline.serving.supervisor import PARENT_VARIABLE
 
     command = [sys.executable, "-m", "scoreline", "serve", "--port", str(settings.port), "--host", "127.0.0.1"]
-    environment = os.environ | {variables_of(name)[0]: str(getattr(settings, name).resolve()) for name in FOLDERS}
+    environment = os.environ | {
+        variables_of(name)[0]: str(getattr(settings, name).resolve()) for name in (*FOLDERS, "state")
+    }
+    if settings.data_url is not None:
+        environment[variables_of("data_url")[0]] = settings.data_url
     environment.pop("SAGEMAKER_BIND_TO_PORT", None)
     environment[PARENT_VARIABLE] = "1"
     if settings.workers is not None:

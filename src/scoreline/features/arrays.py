@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from scoreline.app.arrays import Array, call_function, locked
 from scoreline.app.columns import Boolean, Category, ColumnType, Integer, Text, Time
-from scoreline.app.features import Feature
 from scoreline.errors import FeatureError
 from scoreline.features.plan import Plan
 from scoreline.tables.typed import arrow_type
-
-Array = np.ndarray[Any, Any]
 
 
 def to_array(values: pa.Array, kind: ColumnType) -> Array:
@@ -70,10 +67,10 @@ def apply_functions(plan: Plan, joined: Mapping[str, pa.Array], rows: int) -> di
         for name in feature.arguments:
             kind = plan.spine.columns[name] if name == feature.name else types[name]
             if name not in arrays:
-                arrays[name] = _locked(to_array(known[name], kind))
+                arrays[name] = locked(to_array(known[name], kind))
             arguments[name] = arrays[name]
         result = call_function(feature, arguments, rows)
-        arrays[feature.name] = _locked(result)
+        arrays[feature.name] = locked(result)
         try:
             known[feature.name] = to_arrow(result, feature.type)
         except pa.ArrowException as error:
@@ -81,22 +78,3 @@ def apply_functions(plan: Plan, joined: Mapping[str, pa.Array], rows: int) -> di
                 f"feature '{feature.name}': its function gave {result.dtype} that is no {feature.type.name} ({error})"
             ) from error
     return {name: known[name] for name in plan.columns}
-
-
-def _locked(array: Array) -> Array:
-    """Let no function write into what others get too."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
-def call_function(feature: Feature, arguments: Mapping[str, Array], rows: int) -> Array:
-    """Call one feature function; FeatureError names the feature where it fails."""
-    assert callable(feature.source)
-    try:
-        result = feature.source(**arguments)
-    except Exception as error:  # whatever the user's own code raises
-        raise FeatureError(f"feature '{feature.name}': its function failed: {type(error).__name__}: {error}") from error
-    if not isinstance(result, np.ndarray) or result.shape != (rows,):
-        raise FeatureError(f"feature '{feature.name}': its function must give one value for each of {rows} rows")
-    return result

@@ -26,6 +26,7 @@ from scoreline.files import sha256_of, staged
 from scoreline.progress import Progress
 from scoreline.store.embedded import StoreWriter
 from scoreline.tables.read import LINE, TableFile
+from scoreline.tables.reference import refuse_bad_reference
 from scoreline.tables.rejected import most_bad_rows, too_many, write_lines, write_rejected
 from scoreline.tables.typed import arrow_type
 
@@ -33,6 +34,7 @@ STORE_FOLDER = "store"
 REJECTED_FOLDER = "rejected"
 REACHED_FILE = "reached.jsonl"
 STORES_KEPT = 2  # the current one and the one before, which a server may still be reading
+_BUILDING_STORE = "building.lmdb"
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"  # Arrow's %S has the microseconds
 
 
@@ -56,9 +58,18 @@ class FeatureReport:
 
 
 def build_features(
-    app: App, data: Path, results: Path, *, threads: int, max_bad_percent: float, max_bad_rows: int
+    app: App,
+    data: Path,
+    results: Path,
+    *,
+    threads: int,
+    max_bad_percent: float,
+    max_bad_rows: int,
+    reference_data: Path | None = None,
 ) -> FeatureReport:
     """Build the feature table, the targets and the online store of an app.
+
+    An app with a declared request has no online store: a request brings all that its features need.
 
     Bad rows are written to `results/rejected/` first. Then everything is built aside, checked, and
     put in place at once; on any error the last good results stay.
@@ -66,6 +77,7 @@ def build_features(
     Parameters
     ----------
     max_bad_percent, max_bad_rows : a table may have the larger of the two of unreadable rows
+    reference_data : folder with the reference tables' files; None: they are in `data` too
 
     Raises
     ------
@@ -75,7 +87,11 @@ def build_features(
         A feature function fails, or the result fails its own check.
     """
     plan = make_plan(app)
-    files = {spec.name: TableFile(spec, data) for spec in plan.tables}  # all heads, before any row is read
+    folders = {spec.name: reference_data or data if spec.reference else data for spec in plan.tables}
+    files = {
+        spec.name: TableFile(spec, folders[spec.name]) for spec in plan.tables
+    }  # all heads, before any row is read
+    has_store = app.declared_request is None
     with staged(results) as staging, contextlib.ExitStack() as stack:
         work = staging / "work"
         work.mkdir()
@@ -83,9 +99,10 @@ def build_features(
         report = FeatureReport([_load(engine, plan, files[spec.name]) for spec in plan.tables])
         _set_aside(plan, engine, report, results / REJECTED_FOLDER)
         _refuse_bad_tables(report, results / REJECTED_FOLDER, max_bad_percent, max_bad_rows)
-        lines = _write_tables(plan, engine, staging)
+        store = staging / _BUILDING_STORE if has_store else None
+        lines = _write_tables(plan, engine, staging, store)
         report.rows = len(lines)
-        report.checked = check_features(plan, engine, staging / PARQUET_FILE, staging / "building.lmdb", lines.tolist())
+        report.checked = check_features(plan, engine, staging / PARQUET_FILE, store, lines.tolist())
         _stamp(plan, engine, report, staging)
         stack.close()
         for left in sorted(work.rglob("*"), reverse=True):
@@ -118,6 +135,8 @@ def _set_aside(plan: Plan, engine: EmbeddedEngine, report: FeatureReport, folder
 def _refuse_bad_tables(report: FeatureReport, folder: Path, percent: float, at_least: int) -> None:
     errors = []
     for load in report.loads:
+        if load.spec.reference is not None:
+            refuse_bad_reference(load.spec, load.file, load.rows_read, load.rejected)
         allowed = most_bad_rows(load.rows_read, percent, at_least)
         if len(load.unreadable) > allowed:
             where = folder / f"{load.spec.name}.jsonl"
@@ -126,7 +145,7 @@ def _refuse_bad_tables(report: FeatureReport, folder: Path, percent: float, at_l
         raise TableError("\n".join(str(error) for error in errors))
 
 
-def _write_tables(plan: Plan, engine: EmbeddedEngine, staging: Path) -> np.ndarray[Any, Any]:
+def _write_tables(plan: Plan, engine: EmbeddedEngine, staging: Path, store_file: Path | None) -> np.ndarray[Any, Any]:
     """Write feature table, targets and store in one pass; return each row's line in the spine's file."""
     schema = pa.schema([(name, arrow_type(kind)) for name, kind in plan.columns.items()])
     target_schema = pa.schema([(name, arrow_type(plan.spine.columns[name])) for name in plan.targets])
@@ -137,7 +156,7 @@ def _write_tables(plan: Plan, engine: EmbeddedEngine, staging: Path) -> np.ndarr
         pq.ParquetWriter(staging / PARQUET_FILE, schema, compression="zstd") as parquet,
         pq.ParquetWriter(staging / TARGETS_FILE, target_schema, compression="zstd") as targets,
         pyarrow.csv.CSVWriter(staging / CSV_FILE, written, write_options=_csv_options(written.names)) as csv,
-        StoreWriter(staging / "building.lmdb", len(plan.spine.key), meta) as store,
+        contextlib.nullcontext() if store_file is None else StoreWriter(store_file, len(plan.spine.key), meta) as store,
         Progress("features", engine.count(plan.spine), "rows") as progress,
     ):
         for joined, batch in _feature_batches(plan, engine, schema):
@@ -146,7 +165,8 @@ def _write_tables(plan: Plan, engine: EmbeddedEngine, staging: Path) -> np.ndarr
                 pa.record_batch([joined.column(name) for name in plan.targets], schema=target_schema)
             ) if plan.targets else None
             csv.write_batch(pa.record_batch([_as_written(column) for column in batch.columns], schema=written))
-            store.add(_store_rows(batch))
+            if store is not None:
+                store.add(_store_rows(batch))
             lines.append(joined.column(LINE).to_numpy())
             progress.advance(batch.num_rows)
     return np.concatenate(lines)
@@ -164,15 +184,18 @@ def _feature_batches(
 def _stamp(plan: Plan, engine: EmbeddedEngine, report: FeatureReport, staging: Path) -> None:
     csv_digest = sha256_of(staging / CSV_FILE)
     report.digest = hashlib.sha256(f"{plan.digest} {csv_digest}".encode()).hexdigest()
-    store = f"{STORE_FOLDER}/{report.digest[:12]}.lmdb"
-    (staging / STORE_FOLDER).mkdir()
-    (staging / "building.lmdb").rename(staging / store)
+    store = None
+    if (staging / _BUILDING_STORE).exists():
+        store = f"{STORE_FOLDER}/{report.digest[:12]}.lmdb"
+        (staging / STORE_FOLDER).mkdir()
+        (staging / _BUILDING_STORE).rename(staging / store)
+    named = (CSV_FILE, PARQUET_FILE, TARGETS_FILE, *((store,) if store else ()))
     stamp = Stamp(
         digest=report.digest,
         plan=plan.digest,
         rows=report.rows,
         columns={name: kind.describe() for name, kind in plan.columns.items()},
-        files={name: describe_file(staging / name) for name in (CSV_FILE, PARQUET_FILE, TARGETS_FILE, store)},
+        files={name: describe_file(staging / name) for name in named},
         store=store,
         tables={
             load.spec.name: {

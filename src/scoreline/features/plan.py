@@ -10,7 +10,7 @@ from typing import Any
 
 from scoreline.app.columns import ColumnType
 from scoreline.app.declaration import App
-from scoreline.app.features import Feature, Latest, Lookup, evaluation_order
+from scoreline.app.features import Feature, Latest, Lookup, evaluation_order, live_order
 from scoreline.app.table import Column, TableSpec
 from scoreline.features.fingerprint import describe_function
 
@@ -20,7 +20,8 @@ class Join:
     """All features that come from one other table.
 
     With an event time: the newest row of the key at or before the spine row's time, of several at
-    one instant the last in the file. Without: the row of the key. Matched on the table's key columns.
+    one instant the last in the file. Without: the row of the key. Matched on the table's key
+    columns, which are columns of the spine or, for a reference table, features of an earlier join.
 
     Attributes
     ----------
@@ -78,7 +79,7 @@ class Plan:
 def make_plan(app: App) -> Plan:
     """Make the plan of an app's features."""
     joins: dict[str, Join] = {}
-    for feature in app.feature_list:
+    for feature in live_order(app.feature_list):
         if isinstance(feature.source, (Latest, Lookup)):
             spec = feature.source.column.table.spec
             join = joins.setdefault(spec.name, Join(spec, {}))

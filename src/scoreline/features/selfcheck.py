@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scoreline.app.features import Latest, Lookup
+from scoreline.app.features import Latest, Lookup, live_order
 from scoreline.app.table import Column
 from scoreline.errors import FeatureError
 from scoreline.features.arrays import apply_functions
@@ -24,11 +24,12 @@ ROWS = 200
 _MISMATCH = "the feature table failed its own check and nothing was replaced"
 
 
-def check_features(plan: Plan, engine: EmbeddedEngine, parquet: Path, store: Path, lines: Sequence[int]) -> int:
+def check_features(plan: Plan, engine: EmbeddedEngine, parquet: Path, store: Path | None, lines: Sequence[int]) -> int:
     """Check a feature table that was just built; return how many rows were compared.
 
     Parameters
     ----------
+    store : its online store; None where the app has none
     lines : for each row of the feature table, its line in the spine's file
 
     Raises
@@ -44,17 +45,17 @@ def check_features(plan: Plan, engine: EmbeddedEngine, parquet: Path, store: Pat
     if not positions:
         return 0
     plain = plain_rows(plan, engine, [lines[position] for position in positions])
-    reader = EmbeddedStore(store)
+    reader = None if store is None else EmbeddedStore(store)
     for position, got, expected in zip(positions, built, plain, strict=True):
         for name, value in expected.items():
             if got[name] != value:
                 raise FeatureError(
                     f"{_MISMATCH}: line {lines[position]}, '{name}' is {got[name]!r}, a plain loop gives {value!r}"
                 )
-        kept = reader.get(tuple(got[name] for name in plan.spine.key))
-        if kept != store_row(list(got.values())):
+        if reader is not None and reader.get(tuple(got[n] for n in plan.spine.key)) != store_row(list(got.values())):
             raise FeatureError(f"{_MISMATCH}: line {lines[position]} is not in the online store as in the table")
-    reader.close()
+    if reader is not None:
+        reader.close()
     return len(positions)
 
 
@@ -64,7 +65,8 @@ def plain_rows(plan: Plan, engine: EmbeddedEngine, lines: Sequence[int]) -> list
     others: dict[str, dict[tuple[Any, ...], list[dict[str, Any]]]] = {}
     for join in plan.joins:
         by_key = others.setdefault(join.table.name, {})
-        for other in engine.rows_of(join.table, rows):
+        by_spine = all(part in plan.spine.columns for part in join.table.key)
+        for other in engine.rows_of(join.table, rows) if by_spine else engine.all_rows(join.table):
             by_key.setdefault(tuple(other[name] for name in join.table.key), []).append(other)
     return [_plain_row(plan, row, others) for row in rows]
 
@@ -82,14 +84,15 @@ def _plain_row(
     plan: Plan, row: dict[str, Any], others: dict[str, dict[tuple[Any, ...], list[dict[str, Any]]]]
 ) -> dict[str, Any]:
     known: dict[str, Any] = dict(row)
-    for feature in plan.features:
+    for feature in live_order(plan.features):
         if isinstance(feature.source, Column):
             known[feature.name] = row[feature.source.name]
         elif isinstance(feature.source, (Latest, Lookup)):
             column = feature.source.column
             spec = column.table.spec
             found = None
-            for other in others[spec.name].get(tuple(row[name] for name in spec.key), []):
+            key = tuple(row[name] if name in row else known[name] for name in spec.key)
+            for other in others[spec.name].get(key, []):
                 if spec.time is None:
                     found = found or other
                 elif other[spec.time] <= row[plan.spine.time or ""] and (

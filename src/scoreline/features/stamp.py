@@ -31,7 +31,7 @@ class Stamp:
     plan : digest of the plan
     columns : the feature table's columns, name -> type as JSON-able data
     files : path in the results folder -> size in bytes and SHA-256
-    store : path of the online store in the results folder
+    store : path of the online store in the results folder; None where requests bring all that features need
     tables : table -> file, rows read, rows set aside, newest event time
     """
 
@@ -40,7 +40,7 @@ class Stamp:
     rows: int
     columns: dict[str, Any]
     files: dict[str, dict[str, Any]]
-    store: str
+    store: str | None
     tables: dict[str, dict[str, Any]]
     format: int = FORMAT
 

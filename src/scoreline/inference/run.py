@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from scoreline.app.declaration import App, SummaryCount
 from scoreline.app.reply import Decision, Reason
+from scoreline.app.table import TableSpec
 from scoreline.errors import InferenceError
 from scoreline.features.arrays import to_array
 from scoreline.features.engines.embedded import EmbeddedEngine
@@ -62,7 +63,7 @@ class InferenceReport:
 def run_inference(
     app: App, data: Path, results: Path, *, url: str, concurrency: int, timeout_s: float
 ) -> InferenceReport:
-    """Score every good row of the spine's file; write `results/results.json`, one JSON line a row, in order.
+    """Score every good row of the spine's file, or of the declared request's; write `results/results.json`, one JSON line a row, in order.
 
     A record that could not be scored is a line with its key and an `error`. The file is put in
     place at the end, whole.
@@ -74,7 +75,7 @@ def run_inference(
     InferenceError
         No server answers at `url`.
     """
-    file = TableFile(app.spine.spec, data)
+    file = TableFile(_sent(app), data)
     client = Client(url, concurrency, timeout_s)
     client.wait_for_server()
     results.mkdir(parents=True, exist_ok=True)
@@ -95,9 +96,9 @@ def _score_all(app: App, engine: EmbeddedEngine, client: Client, report: Inferen
         with (
             os.fdopen(handle, "wb") as out,
             _threads(concurrency) as pool,
-            Progress("inference", engine.count(app.spine.spec), "records") as progress,
+            Progress("inference", engine.count(_sent(app)), "records") as progress,
         ):
-            for row, reply in _in_order(pool, client, app.spine.spec.key, _rows(app, engine), concurrency):
+            for row, reply in _in_order(pool, client, _fields(app), _rows(app, engine), concurrency):
                 out.write(_line(app, row, reply) + b"\n")
                 counter.add(row, reply)
                 progress.advance()
@@ -108,6 +109,18 @@ def _score_all(app: App, engine: EmbeddedEngine, client: Client, report: Inferen
         raise InferenceError(f"{report.path}: can't be written ({error.strerror})") from error
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def _sent(app: App) -> TableSpec:
+    """Return the table whose rows are sent: the declared request's, else the spine."""
+    request = app.declared_request
+    return app.spine.spec if request is None else request.table.spec
+
+
+def _fields(app: App) -> tuple[str, ...]:
+    """Return the columns that a record has: all of a declared request, else the key alone."""
+    spec = _sent(app)
+    return spec.key if app.declared_request is None else tuple(spec.columns)
 
 
 @contextlib.contextmanager
@@ -121,21 +134,21 @@ def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _rows(app: App, engine: EmbeddedEngine) -> Iterator[dict[str, Any]]:
-    """Yield the key and whatever else of the spine the app's summary lines need."""
-    spec = app.spine.spec
+    """Yield what is sent, and whatever else of its table the app's summary lines need."""
+    spec, fields = _sent(app), _fields(app)
     needed = {argument for count in app.summaries for argument in count.arguments}
-    columns = [name for name in spec.columns if name in spec.key or name in needed]
+    columns = [name for name in spec.columns if name in fields or name in needed]
     for batch in engine.spine_rows(spec, columns):
         yield from batch.to_pylist()
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, client: Client, key: Sequence[str], rows: Iterator[dict[str, Any]], concurrency: int
+    pool: ThreadPoolExecutor, client: Client, fields: Sequence[str], rows: Iterator[dict[str, Any]], concurrency: int
 ) -> Iterator[tuple[dict[str, Any], Reply]]:
-    """Keep several requests in flight, with keys alone; yield their replies in the order of the rows."""
+    """Keep several requests in flight; yield their replies in the order of the rows."""
     waiting: deque[tuple[dict[str, Any], Future[Reply]]] = deque()
     for row in rows:
-        waiting.append((row, pool.submit(client.post, {name: row[name] for name in key})))
+        waiting.append((row, pool.submit(client.post, {name: row[name] for name in fields})))
         if len(waiting) >= concurrency * _WINDOW:
             first, future = waiting.popleft()
             yield first, future.result()
@@ -146,7 +159,7 @@ def _in_order(
 def _line(app: App, row: dict[str, Any], reply: Reply) -> bytes:
     if reply.reply is not None:
         return msgspec.json.encode(reply.reply)
-    return msgspec.json.encode({**{name: row[name] for name in app.spine.spec.key}, "error": reply.error})
+    return msgspec.json.encode({**{name: row[name] for name in _sent(app).key}, "error": reply.error})
 
 
 class _Counter:
@@ -193,7 +206,7 @@ class _Counter:
 
     def _array(self, name: str) -> np.ndarray[Any, Any]:
         values = [row.get(name) for row in self._rows]
-        kind = self._app.spine.spec.columns.get(name) or self._app.feature_types.get(name)
+        kind = _sent(self._app).columns.get(name) or self._app.feature_types.get(name)
         if kind is not None and name not in self._app.reply_fields:
             return to_array(pa.array(values, arrow_type(kind)), kind)
         if all(value is None or isinstance(value, (int, float)) for value in values):

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scoreline.app.declaration import App
-from scoreline.app.heads import RulesHead
-from scoreline.app.reply import Decision, Echo, Probability, ReplyField
+from scoreline.app.heads import RulesHead, TreesHead
 from scoreline.errors import ArtifactError, did_you_mean
 from scoreline.features.plan import make_plan
 from scoreline.files import finish_commit, sha256_of
@@ -22,7 +21,7 @@ from scoreline.model.evaluate import Link
 from scoreline.model.inputs import inputs_of
 from scoreline.model.trees import FlatTrees
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST_FILE, GOLDEN_FILE, HEADS_FOLDER = "manifest.json", "golden.json", "heads"
 _REQUIRED = {"app", "schemas", "features", "heads", "files"}
 _AGAIN = "Run `scoreline train` again."
@@ -35,12 +34,14 @@ class LearntHead:
     Attributes
     ----------
     takes_missing : whether the estimator answers rows with missing inputs; where not, neither do its trees
+    support : lowest and highest probability of the rows that calibrated it
     """
 
     trees: FlatTrees
     link: Link
     inputs: tuple[str, ...]
     takes_missing: bool = True
+    support: tuple[float, float] = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -80,18 +81,37 @@ def describe_app(app: App) -> dict[str, Any]:
     return {
         "app": app.name,
         "schemas": {
-            "request": {name: app.spine.spec.columns[name].describe() for name in app.spine.spec.key},
+            "request": _describe_request(app),
             "inputs": inputs_of(app).describe(),
-            "reply": {name: _describe_reply(field) for name, field in app.reply_fields.items()},
+            "reply": {name: field.describe() for name, field in app.reply_fields.items()},
         },
         "features": plan["features"],
         "heads": {
             head.name: {"kind": "rules", "rules": [rule.describe() for rule in head.rules]}
             if isinstance(head, RulesHead)
-            else {"kind": "trees", "target": head.target, "inputs": list(head.inputs)}
+            else _describe_trees(head)
             for head in app.heads.values()
         },
     }
+
+
+def _describe_request(app: App) -> dict[str, Any]:
+    spine, request = app.spine.spec, app.declared_request
+    if request is None:
+        return {name: spine.columns[name].describe() for name in spine.key}
+    return {
+        name: {**kind.describe(), **({"optional": True} if kind.optional else {})}
+        for name, kind in request.table.spec.columns.items()
+    }
+
+
+def _describe_trees(head: TreesHead) -> dict[str, Any]:
+    described: dict[str, Any] = {"kind": "trees", "target": head.target, "inputs": list(head.inputs)}
+    if head.monotonic:
+        described["monotonic"] = dict(head.monotonic)
+    if head.knock_outs is not None:
+        described["knock_outs"] = head.knock_outs
+    return described
 
 
 def load_artifact(folder: Path) -> Artifact:
@@ -131,6 +151,16 @@ def load_artifact(folder: Path) -> Artifact:
     ) as error:  # edited by hand, or by a version between two formats
         raise ArtifactError(f"{path}: is not a whole manifest ({error} is missing or wrong). {_AGAIN}") from error
     return Artifact(folder, manifest, learnt, golden, hashlib.sha256(content).hexdigest())
+
+
+def read_digest(folder: Path) -> str | None:
+    """Return the digest of the artifact in a folder without reading more than its manifest; None if there is none."""
+    if folder.is_dir():
+        finish_commit(folder)
+    try:
+        return hashlib.sha256((folder / MANIFEST_FILE).read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def _check_files(folder: Path, files: dict[str, str]) -> None:
@@ -182,14 +212,6 @@ def _shown(value: Any) -> str:
     return json.dumps(value)
 
 
-def _describe_reply(field: ReplyField) -> dict[str, Any]:
-    if isinstance(field, Echo):
-        return {"key": field.column}
-    if isinstance(field, Probability):
-        return {"probability": field.head, "digits": field.digits}
-    return {"decision" if isinstance(field, Decision) else "reason": field.head}
-
-
 def _load_head(folder: Path, name: str, head: dict[str, Any]) -> LearntHead | None:
     if "absent" in head:
         return None
@@ -198,4 +220,5 @@ def _load_head(folder: Path, name: str, head: dict[str, Any]) -> LearntHead | No
         raise ArtifactError(f"{folder}: head '{name}' has {trees.features} columns in its trees, its manifest "
                             f"says {len(head['inputs'])}. {_AGAIN}")  # fmt: skip
     link = Link(**{name: float(value) for name, value in head["link"].items()})
-    return LearntHead(trees, link, tuple(head["inputs"]), head["takes_missing"])
+    low, high = head["support"]
+    return LearntHead(trees, link, tuple(head["inputs"]), head["takes_missing"], (float(low), float(high)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ TRAIN_SHARE, CALIBRATE_SHARE = 0.6, 0.2  # earliest rows train, the next fit the
 MIN_ROWS = 200  # with fewer rows than this a learned probability would be noise
 MIN_OF_A_CLASS = 20  # in the training part; at least 5 in each other part
 _MIN_ELSEWHERE = 5
+_TENTHS = 10
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -39,6 +41,8 @@ class Metrics:
     auc : area under the ROC curve; 0.5 is chance
     brier, log_loss : of the calibrated probability; lower is better
     brier_base : Brier score of always saying the base rate of the earlier rows
+    reliability : for each tenth of the probability that has rows: from, to, rows, predicted (mean), observed (share)
+    by : value of the `report_by` feature -> the metrics of its rows
     """
 
     auc: float
@@ -47,6 +51,8 @@ class Metrics:
     log_loss: float
     base_rate: float
     rows: int
+    reliability: list[dict[str, float]] = field(default_factory=list)
+    by: dict[str, Metrics] = field(default_factory=dict)
 
     @property
     def beats_base_rate(self) -> bool:
@@ -55,7 +61,10 @@ class Metrics:
 
     def describe(self) -> dict[str, Any]:
         """Return the metrics as JSON-able data."""
-        return {**asdict(self), "beats_base_rate": self.beats_base_rate}
+        described = {name: value for name, value in asdict(self).items() if name != "by"}
+        described["auc"] = None if math.isnan(self.auc) else self.auc  # JSON has no NaN
+        by = {value: metrics.describe() for value, metrics in self.by.items()}
+        return {**described, "beats_base_rate": self.beats_base_rate, **({"by": by} if by else {})}
 
 
 @dataclass(frozen=True)
@@ -118,18 +127,44 @@ def fit_link(raw: Floats, target: Mask) -> Link:
 
 
 def evaluate(link: Link, raw: Floats, target: Mask, base_rate: float) -> Metrics:
-    """Measure a calibrated head on the test rows."""
+    """Measure a calibrated head on the test rows; of one class alone, the AUC is NaN."""
     from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
     chance = link.apply(raw)
     return Metrics(
-        auc=float(roc_auc_score(target, chance if link.slope else raw)),
+        auc=float(roc_auc_score(target, chance if link.slope else raw)) if _has_both(target) else math.nan,
         brier=float(brier_score_loss(target, chance)),
         brier_base=float(brier_score_loss(target, np.full(len(target), base_rate))),
         log_loss=float(log_loss(target, chance, labels=[False, True])),
         base_rate=base_rate,
         rows=len(target),
+        reliability=reliability(chance, target),
     )
+
+
+def reliability(chance: Floats, target: Mask) -> list[dict[str, float]]:
+    """Compare what is predicted with what happened, for each tenth of the probability that has rows.
+
+    Examples
+    --------
+    >>> reliability(np.array([0.81, 0.85, 0.12]), np.array([True, False, False]))[1]["observed"]
+    0.5
+    """
+    tenth = np.minimum((chance * _TENTHS).astype(int), _TENTHS - 1)
+    return [
+        {
+            "from": band / _TENTHS,
+            "to": (band + 1) / _TENTHS,
+            "rows": int((tenth == band).sum()),
+            "predicted": float(chance[tenth == band].mean()),
+            "observed": float(target[tenth == band].mean()),
+        }
+        for band in np.unique(tenth).tolist()
+    ]
+
+
+def _has_both(target: Mask) -> bool:
+    return bool(target.any() and not target.all())
 
 
 def raw_scores(estimator: Any, matrix: Matrix) -> Floats:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scoreline.app.heads import RulesHead
+from scoreline.app.heads import Other, RulesHead
 from scoreline.model.inputs import Inputs, Matrix
 
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
@@ -19,7 +19,7 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-Test = tuple[int, Callable[[Any, Any], Any] | None, float]
+Test = tuple[int, Callable[[Any, Any], Any] | None, float, int | None]  # column, how, value or other column
 
 
 class CompiledRules:
@@ -28,6 +28,11 @@ class CompiledRules:
     def __init__(self, head: RulesHead, inputs: Inputs) -> None:
         self.head = head
         self._tests = [[_compile(comparison, inputs) for comparison in rule.when] for rule in head.rules]
+
+    @property
+    def last(self) -> int:
+        """Position of the rule that always holds."""
+        return len(self._tests) - 1
 
     def predict(self, matrix: Matrix) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Return, for each row, the position of the first rule that holds.
@@ -45,16 +50,20 @@ class CompiledRules:
         answer = np.full(len(matrix), -1)
         for position, tests in enumerate(self._tests):
             holds = np.zeros(len(matrix), bool) if tests else np.ones(len(matrix), bool)
-            for column, compare, value in tests:
+            for column, compare, value, other in tests:
                 x = matrix[:, column]
                 null = np.isnan(x)
-                holds |= null if compare is None else compare(x, value) & ~null
+                y = value if other is None else matrix[:, other]
+                holds |= null if compare is None else compare(x, y) & ~(null | np.isnan(y))
             answer[(answer < 0) & holds] = position
         return answer
 
     def _first(self, row: list[float]) -> int:
         for position, tests in enumerate(self._tests):
-            if not tests or any(_holds(row[column], compare, value) for column, compare, value in tests):
+            if not tests or any(
+                _holds(row[column], compare, value if other is None else row[other])
+                for column, compare, value, other in tests
+            ):
                 return position
         raise AssertionError("the last rule always holds")
 
@@ -62,11 +71,14 @@ class CompiledRules:
 def _holds(x: float, compare: Callable[[Any, Any], Any] | None, value: float) -> bool:
     if compare is None:
         return x != x
-    return x == x and bool(compare(x, value))
+    return x == x and value == value and bool(compare(x, value))
 
 
 def _compile(comparison: tuple[Any, ...], inputs: Inputs) -> Test:
     column = inputs.position(comparison[0])
     if comparison[1] == "is null":
-        return column, None, 0.0
-    return column, _COMPARE[comparison[1]], inputs.code(comparison[0], comparison[2])
+        return column, None, 0.0, None
+    compare = _COMPARE[comparison[1]]
+    if isinstance(comparison[2], Other):
+        return column, compare, 0.0, inputs.position(comparison[2].name)
+    return column, compare, inputs.code(comparison[0], comparison[2]), None

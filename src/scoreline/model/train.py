@@ -32,10 +32,21 @@ from scoreline.model.artifact import (
     describe_app,
 )
 from scoreline.model.estimator import load_estimator, save_estimator
-from scoreline.model.evaluate import Metrics, Split, evaluate, fit_link, raw_scores, split_by_time, why_not_learnable
+from scoreline.model.evaluate import (
+    Link,
+    Metrics,
+    Split,
+    evaluate,
+    fit_link,
+    raw_scores,
+    split_by_time,
+    why_not_learnable,
+)
 from scoreline.model.importing import import_trees
 from scoreline.model.inputs import Inputs, Matrix, inputs_of
+from scoreline.model.leaks import find_leaks
 from scoreline.model.parity import Difference, first_difference, make_corpus, save_corpus
+from scoreline.model.rules import CompiledRules
 from scoreline.model.trees import FlatTrees
 from scoreline.progress import note
 
@@ -60,19 +71,26 @@ class TrainReport:
     metrics : learned head -> how it does on the latest rows
     absent : learned head -> why it could not be learnt
     blank : learned head -> its inputs that are null in all training rows, of which nothing is learnt
+    leaks : learned head -> input that alone tells the classes apart -> its AUC
+    knocked_out : learned head -> rows that were not learnt from, since a knock-out rule holds for them
     """
 
     rows: int
     metrics: dict[str, Metrics] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     blank: dict[str, list[str]] = field(default_factory=dict)
+    leaks: dict[str, dict[str, float]] = field(default_factory=dict)
+    knocked_out: dict[str, int] = field(default_factory=dict)
 
-    def add(self, head: str, metrics: Metrics | None, absent: str | None) -> None:
+    def add(self, head: str, made: _Made) -> None:
         """Note what became of a learned head."""
-        if metrics is not None:
-            self.metrics[head] = metrics
-        if absent is not None:
-            self.absent[head] = absent
+        if made.metrics is not None:
+            self.metrics[head] = made.metrics
+        if made.absent is not None:
+            self.absent[head] = made.absent
+        for mine, name in ((self.blank, "blank"), (self.leaks, "leaks"), (self.knocked_out, "knocked_out")):
+            if found := made.manifest.get(name):
+                mine[head] = found
 
 
 def train(
@@ -109,11 +127,12 @@ def train(
         times = table.column(plan.spine.time).to_numpy() if plan.spine.time else np.arange(table.num_rows)
         for head in app.heads.values():
             if isinstance(head, TreesHead):
-                made = _learn(head, inputs, matrix, _target(results, head.target), times, staging)
+                out = _knocked_out(app, head, inputs, matrix)
+                groups = _groups(head, results)
+                made = _learn(head, inputs, _Rows(matrix, _target(results, head.target), times, out, groups), staging)
                 learnt[head.name] = made.head
                 manifest["heads"][head.name] |= made.manifest
-                report.add(head.name, made.metrics, made.absent)
-                report.blank |= {head.name: made.manifest["blank"]} if made.manifest.get("blank") else {}
+                report.add(head.name, made)
         manifest["fingerprints"] = {"features": stamp.digest, "plan": plan.digest}
         manifest["versions"] = _versions()
         artifact = Artifact(staging, manifest, learnt, Golden([], {}), "")
@@ -134,18 +153,42 @@ class _Made:
     absent: str | None = None
 
 
-def _learn(
-    head: TreesHead,
-    inputs: Inputs,
-    matrix: Matrix,
-    target: pa.ChunkedArray,
-    times: np.ndarray[Any, Any],
-    staging: Path,
-) -> _Made:
-    known = np.array(target.is_valid())
-    y = np.array(target.filter(pa.array(known)).to_pylist(), dtype=bool)
-    x = matrix[known][:, [inputs.position(name) for name in head.inputs]]
-    split = split_by_time(times[known]) if len(y) else None
+@dataclass(frozen=True)
+class _Rows:
+    """The rows that a head may learn from.
+
+    Attributes
+    ----------
+    knocked_out : bool (n,); rows that a knock-out rule holds for
+    groups : the `report_by` feature's values, None without one
+    """
+
+    matrix: Matrix
+    target: pa.ChunkedArray
+    times: np.ndarray[Any, Any]
+    knocked_out: np.ndarray[Any, Any]
+    groups: list[Any] | None
+
+
+def _knocked_out(app: App, head: TreesHead, inputs: Inputs, matrix: Matrix) -> np.ndarray[Any, Any]:
+    if head.knock_outs is None:
+        return np.zeros(len(matrix), bool)
+    rules = app.heads[head.knock_outs]
+    assert isinstance(rules, RulesHead)
+    return CompiledRules(rules, inputs).predict(matrix) < len(rules.rules) - 1
+
+
+def _groups(head: TreesHead, results: Path) -> list[Any] | None:
+    if head.report_by is None:
+        return None
+    return pq.read_table(results / PARQUET_FILE, columns=[head.report_by]).column(head.report_by).to_pylist()
+
+
+def _learn(head: TreesHead, inputs: Inputs, rows: _Rows, staging: Path) -> _Made:
+    known = np.array(rows.target.is_valid()) & ~rows.knocked_out
+    y = np.array(rows.target.filter(pa.array(known)).to_pylist(), dtype=bool)
+    x = rows.matrix[known][:, [inputs.position(name) for name in head.inputs]]
+    split = split_by_time(rows.times[known]) if len(y) else None
     why = "no row has the target" if split is None else why_not_learnable(y, split)
     if why is not None or split is None:
         return _Made(None, {"absent": why}, absent=why)
@@ -158,20 +201,46 @@ def _learn(
         split = Split(split.train, split.calibrate & complete, split.test & complete)
         if why := why_not_learnable(y, split):
             return _Made(None, {"absent": f"of the rows without a missing input, {why}"}, absent=why)
-    link = fit_link(raw_scores(estimator, x[split.calibrate]), y[split.calibrate])
-    rate = float(y[~split.test].mean())
-    metrics = evaluate(link, raw_scores(estimator, x[split.test]), y[split.test], rate)
+    calibrating = raw_scores(estimator, x[split.calibrate])
+    link = fit_link(calibrating, y[split.calibrate])
+    support = link.apply(np.array([calibrating.min(), calibrating.max()]))
+    metrics = _measure(link, estimator, x, y, split, None if rows.groups is None else _kept(rows.groups, known))
+    held_out = split.calibrate | split.test
+    leaks = find_leaks(head.inputs, (x[split.train], y[split.train]), (x[held_out], y[held_out]))
     trees = _flatten(head, estimator, np.where(blank, 0.0, x[split.train]), staging)
-    rows = {name: int(getattr(split, name).sum()) for name in ("train", "calibrate", "test")}
     described = {
         "link": {"slope": link.slope, "intercept": link.intercept},
+        "support": support.tolist(),
         "takes_missing": takes_missing,
-        "rows": rows,
+        "rows": {name: int(getattr(split, name).sum()) for name in ("train", "calibrate", "test")},
         "proved": ["numpy"],
         "metrics": metrics.describe(),
         "blank": [name for name, is_blank in zip(head.inputs, blank, strict=True) if is_blank],
+        "leaks": leaks,
+        "knocked_out": int(rows.knocked_out.sum()),
     }
-    return _Made(LearntHead(trees, link, head.inputs, takes_missing), described, metrics)
+    reached = (float(support[0]), float(support[1]))
+    return _Made(LearntHead(trees, link, head.inputs, takes_missing, reached), described, metrics)
+
+
+def _measure(
+    link: Link, estimator: Any, x: Matrix, y: np.ndarray[Any, Any], split: Split, groups: list[Any] | None
+) -> Metrics:
+    """Measure a head on its test rows, and on those of each group."""
+    rate = float(y[~split.test].mean())
+    raw, target = raw_scores(estimator, x[split.test]), y[split.test]
+    metrics = evaluate(link, raw, target, rate)
+    for value in sorted(set(groups or []), key=str):
+        mine = np.array([group == value for group in groups or []])
+        of_group = mine[split.test]
+        if of_group.any():
+            rate = float(y[mine & ~split.test].mean()) if (mine & ~split.test).any() else metrics.base_rate
+            metrics.by[str(value)] = evaluate(link, raw[of_group], target[of_group], rate)
+    return metrics
+
+
+def _kept(values: list[Any], mask: np.ndarray[Any, Any]) -> list[Any]:
+    return [value for value, is_kept in zip(values, mask, strict=True) if is_kept]
 
 
 def _takes_missing(estimator: Any, columns: int) -> bool:
@@ -185,7 +254,10 @@ def _takes_missing(estimator: Any, columns: int) -> bool:
 
 def _fit(head: TreesHead, x: Matrix, y: np.ndarray[Any, Any]) -> Any:
     try:
-        estimator = head.estimator().fit(x, y)
+        estimator = head.estimator()
+        if head.monotonic:
+            estimator.set_params(monotonic_cst=[head.monotonic.get(name, 0) for name in head.inputs])
+        estimator.fit(x, y)
     except Exception as error:  # the estimator is the app's choice: whatever it raises is its mistake
         first = (str(error).splitlines() or [""])[0]  # scikit-learn goes on for paragraphs
         raise AppError(f"head '{head.name}': its estimator failed: {type(error).__name__}: {first}") from error

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
-from scoreline.errors import ScorelineError
-from scoreline.predictor import Missing
-from scoreline.serving.media import JSON_TYPES, choose_reply, media_type_of
+from scoreline.errors import FeatureError, ScorelineError
+from scoreline.generations.parts import Parts
+from scoreline.predictor import Missing, Options
+from scoreline.serving.media import CSV_TYPE, JSON_TYPES, choose_reply, csv_line, csv_problem, media_type_of
 from scoreline.serving.problems import MEDIA_TYPE, Problem
 from scoreline.serving.records import Records
 from scoreline.serving.service import Service
 
 PROBE_VARIABLE = "SCORELINE_PROBE_PATH"  # a path that only the supervisor knows: golden rows, by a pool worker
+ATTRIBUTES, STALE = "X-Amzn-SageMaker-Custom-Attributes", "X-Scoreline-Stale"
 _log = logging.getLogger("scoreline.serving")
 _encode = msgspec.json.Encoder().encode
 
@@ -32,33 +36,52 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def answer(service: Service, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-    """Answer one request.
+def answer(
+    service: Service, method: str, path: str, headers: Mapping[str, str], body: bytes, query: str = ""
+) -> Answer:
+    """Answer one request, from the generation that is published as it comes.
 
     Parameters
     ----------
     headers : case-insensitive mapping
-        Content-Type and Accept are read.
+        Content-Type, Accept and X-Amzn-SageMaker-Custom-Attributes are read.
+    query : str
+        The query string, without its question mark.
 
     Returns
     -------
     Answer
         Never raises: what goes wrong inside is a 500 problem, its kind and place in the log.
     """
+    name = service.last_known
     try:
-        given = _route(service, method, path, headers, body)
+        parts = service.current()
+        name = parts.generation.name
+        given = _route(service, parts, method, path, headers, body, query)
+    except ScorelineError as error:
+        _log.error("failed: %s: %s", type(error).__name__, error)
+        given = _failed(service, error)
     except Exception as error:  # the last line of defence; a client never sees a traceback
         where = "".join(traceback.format_tb(error.__traceback__))
         _log.error("failed: %s\n%s", type(error).__name__, where)  # not its message: it may hold values
         given = _problem(Problem(500, "internal", "an unexpected error; the server's log says where"))
-    return replace(given, headers={**given.headers, "X-Scoreline-Generation": service.generation})
+    return replace(given, headers={**given.headers, "X-Scoreline-Generation": name})
 
 
-def _route(service: Service, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+def _failed(service: Service, error: ScorelineError) -> Answer:
+    """Say that a generation can't be adopted, or that scoring failed in the app's own code."""
+    if isinstance(error, FeatureError):
+        return _problem(Problem(500, "internal", "a feature function of the app failed; the server's log says which"))
+    return _problem(Problem(503, "not-ready", "the published generation can't be adopted; the server's log says why"))
+
+
+def _route(
+    service: Service, parts: Parts, method: str, path: str, headers: Mapping[str, str], body: bytes, query: str
+) -> Answer:
     if path == "/invocations":
         if method != "POST":
             return _not_allowed("POST", path)
-        return _invoke(service, headers, body)
+        return _invoke(service, parts, headers, body, query)
     if path == "/ping" or path == os.environ.get(PROBE_VARIABLE):
         if method not in ("GET", "HEAD"):
             return _not_allowed("GET", path)
@@ -74,10 +97,11 @@ def _ping(service: Service) -> Answer:
     return Answer(200)
 
 
-def _invoke(service: Service, headers: Mapping[str, str], body: bytes) -> Answer:
-    reply_type = choose_reply(headers.get("Accept"))
+def _invoke(service: Service, parts: Parts, headers: Mapping[str, str], body: bytes, query: str) -> Answer:
+    offered = (*JSON_TYPES, CSV_TYPE) if service.app.csv_columns else JSON_TYPES
+    reply_type = choose_reply(headers.get("Accept"), offered)
     if reply_type is None:
-        return _problem(Problem(406, "not-acceptable", f"expected an Accept with one of {', '.join(JSON_TYPES)}"))
+        return _problem(Problem(406, "not-acceptable", f"expected an Accept with one of {', '.join(offered)}"))
     content_type = media_type_of(headers.get("Content-Type"))
     if content_type not in JSON_TYPES:
         came = "another one" if content_type else "none"
@@ -86,17 +110,40 @@ def _invoke(service: Service, headers: Mapping[str, str], body: bytes) -> Answer
     if len(body) > service.max_body_bytes:
         detail = f"expected at most {service.max_body_bytes} bytes; SCORELINE_MAX_BODY_MB raises the limit"
         return _problem(Problem(413, "too-large", detail))
+    options = _options(service, headers, query)
+    if isinstance(options, Problem):
+        return _problem(options)
     decoded = service.schema.decode_json(body)
     if isinstance(decoded, Problem):
         return _problem(decoded)
     if not decoded.records:
         return _problem(Problem(400, "no-records", "expected at least one record, got an empty list"))
-    return _as_answer(service, _score(service, decoded), decoded.is_list, reply_type)
+    return _as_answer(service, _score(service, parts, decoded, options), decoded.is_list, reply_type)
 
 
-def _score(service: Service, decoded: Records) -> list[dict[str, Any] | Problem]:
+def _options(service: Service, headers: Mapping[str, str], query: str) -> Options | Problem:
+    """Read the options of a ranked reply: those of the query come before those of the header."""
+    if service.schema.select is None:
+        return Options()
+    asked = dict(parse_qsl(query, keep_blank_values=True))
+    attributes = headers.get(ATTRIBUTES) or ""
+    sent = dict(part.strip().split("=", 1) for part in re.split("[;&]", attributes) if "=" in part)
+    in_query = service.schema.read_options(asked, "query", strict=True)
+    in_header = service.schema.read_options(sent, ATTRIBUTES, strict=False)
+    if isinstance(in_query, Problem):
+        return in_query
+    if isinstance(in_header, Problem):
+        return in_header
+    return Options(
+        in_header.top if in_query.top is None else in_query.top,
+        in_header.keys if in_query.keys is None else in_query.keys,
+    )
+
+
+def _score(service: Service, parts: Parts, decoded: Records, options: Options) -> list[dict[str, Any] | Problem]:
     """Score the good records; the others keep their problem, in place."""
-    scored = iter(service.scorer.score([key for key in decoded.records if not isinstance(key, Problem)]))
+    good: list[Any] = [record for record in decoded.records if not isinstance(record, Problem)]
+    scored: Iterator[Any] = iter(parts.scorer.score(good, options))
     replies: list[dict[str, Any] | Problem] = []
     for index, record in enumerate(decoded.records):
         reply = record if isinstance(record, Problem) else next(scored)
@@ -118,8 +165,19 @@ def _as_answer(service: Service, replies: list[dict[str, Any] | Problem], is_lis
     if len(problems) == len(replies) and not service.batch:
         all_of_them = {"problems": [problem.describe() for problem in problems]} if is_list else {}
         return _problem(problems[0], all_of_them)
-    entries = [reply.describe() if isinstance(reply, Problem) else reply for reply in replies]
-    return Answer(200, _encode(entries if is_list else entries[0]), {"Content-Type": reply_type})
+    stale = service.stale()
+    headers = {"Content-Type": reply_type, **({STALE: ", ".join(stale)} if stale else {})}
+    if reply_type == CSV_TYPE:
+        lines = [
+            csv_problem(reply.encode()) if isinstance(reply, Problem) else csv_line(service.app.csv_columns, reply)
+            for reply in replies
+        ]
+        return Answer(200, "".join(lines).encode(), headers)
+    entries = [
+        reply.describe() if isinstance(reply, Problem) else ({**reply, "stale": stale} if stale else reply)
+        for reply in replies
+    ]
+    return Answer(200, _encode(entries if is_list else entries[0]), headers)
 
 
 def _not_allowed(allowed: str, path: str) -> Answer:

@@ -17,13 +17,16 @@ def create_app(service: Service) -> Flask:
     # Before Flask looks for a route: it would redirect `//` and answer methods that it does not know itself.
     @app.before_request
     def carry() -> Response:
-        return _response(answer(service, request.method, request.path, dict(request.headers), request.get_data()))
+        query = request.query_string.decode("latin-1")
+        return _response(
+            answer(service, request.method, request.path, dict(request.headers), request.get_data(), query)
+        )
 
     @app.errorhandler(HTTPException)
     def refuse(error: HTTPException) -> Response:
         """Say in our shape what Werkzeug raises: a body that breaks off, for one."""
         problem = Problem(error.code or 500, "bad-body", error.description or error.name)
-        headers = {"Content-Type": MEDIA_TYPE, "X-Scoreline-Generation": service.generation}
+        headers = {"Content-Type": MEDIA_TYPE, "X-Scoreline-Generation": service.last_known}
         return _response(Answer(problem.status, problem.encode(), headers))
 
     return app

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import http.client
 import socket
-import socketserver
-import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from scoreline.serving.problems import MEDIA_TYPE, Problem
+from scoreline.serving.problems import Problem
 from scoreline.serving.scoreboard import Scoreboard
+from scoreline.serving.unix_http import Handler, UnixServer
 
 GOLDEN_FRESH_S = 2.0
 PROBE_EVERY_S = 0.5
@@ -81,58 +79,25 @@ class Health:
             self._wrong = "golden rows were answered wrongly"
 
 
-class HealthServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+class HealthServer(UnixServer):
     """Answers `/ping` on a socket of its own: 200 with an empty body, or 503 with the reason."""
-
-    daemon_threads = True
-    request_queue_size = 512
 
     def __init__(self, path: Path, health: Health) -> None:
         self.health = health
-        super().__init__(str(path), _PingHandler)
-        path.chmod(0o666)  # nginx's workers run as another user when we are root
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Stay quiet when a client has gone before its answer; that is its right."""
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
+        super().__init__(path, _PingHandler)
 
 
-class _PingHandler(BaseHTTPRequestHandler):
+class _PingHandler(Handler):
     server: HealthServer
-    protocol_version = "HTTP/1.1"
-    timeout = 5
 
     def do_GET(self) -> None:
         wrong = self.server.health.verdict()
-        body = b"" if wrong is None else Problem(503, "not-ready", wrong).encode()
-        self.send_response(200 if wrong is None else 503)
-        self._finish(body, {"Content-Type": MEDIA_TYPE} if body else {})
+        if wrong is None:
+            self.answer(200, b"", {})
+        else:
+            self.answer_problem(Problem(503, "not-ready", wrong))
 
     do_HEAD = do_GET
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Refuse what is not GET; http.server calls this, and would answer in HTML."""
-        self.send_response(405)
-        problem = Problem(405, "method-not-allowed", "expected GET /ping")
-        self._finish(problem.encode(), {"Content-Type": MEDIA_TYPE, "Allow": "GET"})
-
-    def _finish(self, body: bytes, headers: dict[str, str]) -> None:
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Connection", "close")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-        self.close_connection = True
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Stay quiet: a ping every second is no news."""
-
-    def address_string(self) -> str:
-        """Unix sockets have no address."""
-        return "unix"
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 JSON_TYPES = ("application/json", "text/json")
+CSV_TYPE = "text/csv"
 
 
 def media_type_of(content_type: str | None) -> str:
@@ -16,8 +22,8 @@ def media_type_of(content_type: str | None) -> str:
     return (content_type or "").split(";")[0].strip().lower()
 
 
-def choose_reply(accept: str | None) -> str | None:
-    """Return the reply's media type for an Accept header (RFC 9110, with q-values); None if none fits.
+def choose_reply(accept: str | None, offers: Sequence[str] = JSON_TYPES) -> str | None:
+    """Return the reply's media type for an Accept header (RFC 9110, with q-values); None if none of `offers` fits.
 
     Examples
     --------
@@ -25,9 +31,37 @@ def choose_reply(accept: str | None) -> str | None:
     ('application/json', 'text/json', None)
     """
     if not accept or not accept.strip():
-        return JSON_TYPES[0]
-    best = max(JSON_TYPES, key=lambda offered: _quality(offered, accept))
+        return offers[0]
+    best = max(offers, key=lambda offered: _quality(offered, accept))
     return best if _quality(best, accept) > 0 else None
+
+
+def csv_line(columns: Mapping[str, tuple[str, ...]], reply: Mapping[str, Any]) -> str:
+    """Return a reply as one line of CSV; a column is a reply field, or a field of the first entry of a list.
+
+    Examples
+    --------
+    >>> csv_line({"id": ("id",), "best": ("cards", "name")}, {"id": "a,b", "cards": [{"name": "Plus"}]})
+    '"a,b",Plus\\n'
+    """
+    cells = []
+    for path in columns.values():
+        value = reply[path[0]]
+        if len(path) == 2:
+            value = value[0][path[1]] if value else None
+        cells.append({True: "true", False: "false"}[value] if isinstance(value, bool) else value)
+    return _line(cells)
+
+
+def csv_problem(problem: bytes) -> str:
+    """Return a problem as one line of CSV, in a single cell: a bad record costs its own line alone."""
+    return _line([problem.decode()])
+
+
+def _line(cells: Sequence[Any]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(cells)
+    return out.getvalue()
 
 
 def _quality(offered: str, accept: str) -> float:

@@ -77,7 +77,12 @@ def check_configuration(app_folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="scoreline-") as folder:
         path = Path(folder, "nginx.conf")
         values = {"run_dir": folder, "host": "127.0.0.1", "port": 8080, "timeout_s": 60, "max_body_mb": 6}
-        more = {"nginx_workers": 1, "user": unprivileged_user(), "log_level": "error"}
+        more: dict[str, Any] = {
+            "nginx_workers": 1,
+            "user": unprivileged_user(),
+            "log_level": "error",
+            "operator_routes": [],
+        }
         path.write_text(render_configuration(app_folder, **values, **more))
         command = [find_nginx(), "-t", "-q", "-e", "stderr", "-g", FOREGROUND, "-p", folder, "-c", str(path)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)

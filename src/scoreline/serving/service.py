@@ -1,78 +1,146 @@
-"""A service: everything that requests are answered from, loaded and proved once."""
+"""A service: the app, and the generation that requests are answered from at this moment."""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scoreline.app.declaration import App
 from scoreline.app.load import load_app, load_module, shown
-from scoreline.errors import AppError, ScorelineError, StampError
-from scoreline.features.plan import make_plan
-from scoreline.features.stamp import Stamp, check_plan, read_stamp
-from scoreline.model.artifact import Artifact, check_belongs, load_artifact
-from scoreline.predictor import Predictor, Scorer, check_golden
-from scoreline.serving.records import RequestSchema
+from scoreline.errors import AppError, GenerationError, ScorelineError
+from scoreline.generations.parts import Parts, load_parts
+from scoreline.generations.state import StateFolder, age_s
+from scoreline.model.artifact import Artifact
+from scoreline.predictor import Predictor, check_golden
+from scoreline.serving.records import schema_of
 from scoreline.settings import Settings
-from scoreline.store.embedded import EmbeddedStore
 
 OWN_PREDICTOR = "predictor.py"
+ADOPT_S = 5  # a worker that can't adopt a published generation in this time is replaced
+_TRIES = 5  # a generation may be superseded, and pruned, while it is being loaded
+_AGES_S = 1.0  # how long what is known of tables' ages is used again
 
 
-@dataclass(frozen=True)
 class Service:
     """What `answer` works with.
 
-    Attributes
-    ----------
-    generation : name of what is answered from, `<number>-<digest>`
-    """
-
-    app: App
-    schema: RequestSchema
-    scorer: Scorer
-    generation: str
-    max_body_bytes: int
-    batch: bool
-    check_golden: Callable[[], None]
-
-
-def load_service(settings: Settings, *, verify: bool = True) -> Service:
-    """Load app, model and online store, check that they belong together, and score the golden rows.
-
     Parameters
     ----------
-    verify : bool
-        Also hash the feature table and the store; the supervisor does it once, workers need not.
+    state : where generations are published; the newest is loaded at once
+
+    Raises
+    ------
+    ScorelineError
+        Nothing is published, or it does not fit the app.
+    """
+
+    def __init__(self, app: App, settings: Settings, state: StateFolder) -> None:
+        self.app = app
+        self.schema = schema_of(app)
+        self.max_body_bytes = settings.max_body_mb << 20
+        self.batch = settings.batch
+        self.replace_worker: Callable[[], None] | None = None  # set in workers of a server that replaces them
+        self._folder, self._state = settings.app, state
+        self._lock = threading.Lock()
+        self._limits = {
+            name: table.spec.reference.stale_after_s
+            for name, table in app.reference_tables.items()
+            if table.spec.reference is not None and table.spec.reference.stale_after_s is not None
+        }
+        self._stale: tuple[float, list[str]] = (float("-inf"), [])
+        self._parts = self._load(None)
+
+    def current(self) -> Parts:
+        """Return the published generation, adopting it first if it is new.
+
+        Raises
+        ------
+        ScorelineError
+            It can't be adopted. The worker is replaced, where there is something that replaces it.
+        """
+        if self._state.number == self._parts.generation.number:
+            return self._parts
+        with self._lock:
+            if self._state.number != self._parts.generation.number:
+                try:
+                    with self._deadline():
+                        self._parts = self._load(self._parts)
+                except ScorelineError:
+                    if self.replace_worker is not None:
+                        self.replace_worker()
+                    raise
+        return self._parts
+
+    @property
+    def last_known(self) -> str:
+        """Name of the generation adopted last."""
+        return self._parts.generation.name
+
+    def stale(self) -> list[str]:
+        """Return the reference tables whose age is past their declared limit."""
+        if not self._limits:
+            return []
+        looked_at, names = self._stale
+        if time.monotonic() - looked_at > _AGES_S:
+            ages = {name: age_s(self._state, name) for name in self._limits}
+            names = [name for name, limit in self._limits.items() if (age := ages[name]) is None or age > limit]
+            self._stale = (time.monotonic(), names)
+        return names
+
+    def check_golden(self) -> None:
+        """Score the golden rows of the published generation; ArtifactError where they differ."""
+        parts = self.current()
+        check_golden(parts.predictor, parts.artifact)
+
+    def _load(self, former: Parts | None) -> Parts:
+        for attempt in range(_TRIES):
+            number = self._state.number
+            if number == 0:
+                raise GenerationError(f"{self._state.path}: nothing is published here. Run `scoreline refresh`.")
+            try:
+                return load_parts(
+                    self.app, self._state.folder_of(number), lambda app, a: make_predictor(self._folder, app, a), former
+                )
+            except ScorelineError:
+                if self._state.number == number or attempt == _TRIES - 1:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    @contextlib.contextmanager
+    def _deadline(self) -> Any:
+        """End this worker if adopting takes longer than `ADOPT_S`: another is started in its place."""
+        if self.replace_worker is None:
+            yield
+            return
+        timer = threading.Timer(ADOPT_S, os._exit, [1])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+def load_service(settings: Settings) -> Service:
+    """Load the app and the published generation.
 
     Raises
     ------
     ScorelineError
         Something is missing, damaged, or belongs to something else: the message says what to run.
     """
-    app = load_app(settings.app)
-    artifact = load_artifact(settings.model)
-    check_belongs(artifact, app)
-    stamp = read_stamp(settings.results, verify=verify)
-    check_plan(stamp, make_plan(app), settings.results)
-    predictor = make_predictor(settings.app, app, artifact)
-    store = EmbeddedStore(settings.results / stamp.store)
-    if store.read_meta()["plan"] != stamp.plan:
-        raise StampError(f"{store.path}: belongs to another feature table. Run `scoreline feature` again.")
-    store.close()  # a worker opens its own, after the fork
-    types = {name: app.spine.spec.columns[name] for name in app.spine.spec.key}
-    return Service(
-        app=app,
-        schema=RequestSchema(types),
-        scorer=Scorer(app, predictor, store, list(stamp.columns)),
-        generation=f"1-{_digest(artifact, stamp)[:6]}",
-        max_body_bytes=settings.max_body_mb << 20,
-        batch=settings.batch,
-        check_golden=lambda: check_golden(predictor, artifact),
-    )
+    return Service(load_app(settings.app), settings, StateFolder(settings.state))
+
+
+def end_after_this_request() -> None:
+    """Ask gunicorn to replace this worker once it has answered."""
+    signal.raise_signal(signal.SIGTERM)
 
 
 def predictor_class(folder: Path) -> Callable[[App, Artifact], Predictor]:
@@ -114,7 +182,3 @@ def make_predictor(folder: Path, app: App, artifact: Artifact) -> Predictor:
             raise
         raise AppError(f"{shown(own)}: failed on the golden rows: {type(error).__name__}: {error}") from error
     return predictor
-
-
-def _digest(artifact: Artifact, stamp: Stamp) -> str:
-    return hashlib.sha256(f"{artifact.digest} {stamp.digest}".encode()).hexdigest()

@@ -22,18 +22,23 @@ from types import FrameType
 import psutil
 
 from scoreline.errors import ServeError
+from scoreline.generations.manifest import app_digest
+from scoreline.generations.state import StateFolder
 from scoreline.serving.answer import PROBE_VARIABLE
+from scoreline.serving.builder import GENERATIONS_ROUTE
 from scoreline.serving.health import Health, HealthServer
 from scoreline.serving.nginx import FOREGROUND, find_nginx, render_configuration, unprivileged_user
 from scoreline.serving.plan import WorkerPlan, plan_workers
 from scoreline.serving.scoreboard import SLOTS, Scoreboard
 from scoreline.serving.service import load_service
-from scoreline.settings import Settings
+from scoreline.serving.start import open_generation
+from scoreline.settings import Settings, variables_of
 
 DRAIN_S = 25  # SageMaker sends SIGKILL 30 s after SIGTERM
 _START_S = 60
 _OWN_WSGI = "wsgi.py"
-_VERIFIED_VARIABLE = "SCORELINE_FILES_VERIFIED"  # as in wsgi.py, which must not be imported here: it loads the service
+_PUBLISHED_VARIABLE = "SCORELINE_PUBLISHED"  # as in wsgi.py, which must not be imported here: it loads the service
+_BUILDER_PAUSE_S = 1.0  # between two starts of the builder
 PARENT_VARIABLE = "SCORELINE_ENDS_WITH_PARENT"  # set by `up`, so that a kill -9 of it leaves no server behind
 _PR_SET_PDEATHSIG = 1
 
@@ -61,9 +66,10 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
     plan = plan_workers(settings.workers)
     if plan.workers > SLOTS:
         raise ServeError(f"{plan.workers} workers are more than the {SLOTS} that one server can have")
+    open_generation(settings, say)
     service = load_service(settings)
     say(
-        f"serve: {service.app.name}, generation {service.generation}; {plan.workers} workers ({plan.why}), "
+        f"serve: {service.app.name}, generation {service.last_known}; {plan.workers} workers ({plan.why}), "
         f"1 thread each, timeout {settings.timeout_s} s"
     )
     # Mode 0711, and in /tmp rather than TMPDIR, which may be 0700: nginx's workers, another user when we are
@@ -71,7 +77,8 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
     run_dir = Path(tempfile.mkdtemp(prefix="scoreline-", dir="/tmp" if os.access("/tmp", os.W_OK) else None))  # noqa: S108
     run_dir.chmod(0o711)
     try:
-        _Supervisor(settings, plan, run_dir, say).run(on_ready)
+        with StateFolder(settings.state).serving(app_digest(service.app)):
+            _Supervisor(settings, service.app.refresh_route, plan, run_dir, say).run(on_ready)
     finally:
         shutil.rmtree(run_dir, ignore_errors=True)
 
@@ -106,12 +113,22 @@ def _owner_of(port: int) -> str:
 class _Supervisor:
     """The running parts. `run` goes through: starting, ready, stopping."""
 
-    def __init__(self, settings: Settings, plan: WorkerPlan, run_dir: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        refresh_route: str | None,
+        plan: WorkerPlan,
+        run_dir: Path,
+        say: Callable[[str], None],
+    ) -> None:
         self._settings, self._plan, self._run_dir, self._say = settings, plan, run_dir, say
+        self._operator_routes = [GENERATIONS_ROUTE, *([refresh_route] if refresh_route else [])]
         self._board = Scoreboard(run_dir / "scoreboard")
         self._probe_path = f"/-/golden/{secrets.token_hex(16)}"
         self._health = Health(run_dir / "app.sock", self._probe_path, self._board, settings.timeout_s)
         self._parts: dict[str, subprocess.Popen[bytes]] = {}
+        self._builder: subprocess.Popen[bytes] | None = None
+        self._builder_again_at = 0.0
         self._asked_to_stop = 0
 
     def run(self, on_ready: Callable[[], None] | None) -> None:
@@ -126,6 +143,7 @@ class _Supervisor:
                     on_ready()
             while not self._asked_to_stop:
                 self._raise_if_a_part_died()
+                self._mind_builder()
                 time.sleep(0.05)
             self._drain()
         finally:
@@ -150,6 +168,7 @@ class _Supervisor:
                 nginx_workers=1 + self._plan.workers // 4,
                 user=unprivileged_user(),
                 log_level="error",
+                operator_routes=self._operator_routes,
             )
         )
         server = HealthServer(self._run_dir / "health.sock", self._health)
@@ -157,24 +176,40 @@ class _Supervisor:
         self._parts["gunicorn"] = self._start_gunicorn()
         program = find_nginx(self._settings.nginx)
         nginx = [program, "-e", "stderr", "-g", FOREGROUND, "-p", str(self._run_dir), "-c", str(configuration)]
+        self._mind_builder()
         self._parts["nginx"] = subprocess.Popen(nginx, start_new_session=True, preexec_fn=_end_with_parent)
         threading.Thread(target=server.serve_forever, name="ping", daemon=True).start()
         threading.Thread(target=self._health.watch, name="health", daemon=True).start()
 
+    def _environment(self) -> dict[str, str]:
+        """Return what every process of ours needs: the settings as they were resolved."""
+        folders = {
+            variables_of(name)[0]: str(getattr(self._settings, name).resolve())
+            for name in ("app", "data", "model", "results", "state")
+        }
+        url = {} if self._settings.data_url is None else {variables_of("data_url")[0]: self._settings.data_url}
+        return os.environ | folders | url | {"SCORELINE_RUN_DIR": str(self._run_dir), "PYTHONUNBUFFERED": "1"}
+
+    def _mind_builder(self) -> None:
+        """Start the builder, and start it anew when it has ended: what is published is answered from without it."""
+        if (self._builder is not None and self._builder.poll() is None) or time.monotonic() < self._builder_again_at:
+            return
+        if self._builder is not None:
+            self._say(f"serve: the builder ended with exit code {self._builder.returncode}; it is started again")
+        self._builder_again_at = time.monotonic() + _BUILDER_PAUSE_S
+        command = [sys.executable, "-m", "scoreline.serving.builder"]
+        self._builder = subprocess.Popen(command, env=self._environment(), start_new_session=True)
+
     def _start_gunicorn(self) -> subprocess.Popen[bytes]:
         settings = self._settings
-        environment = os.environ | {
-            "SCORELINE_APP": str(settings.app.resolve()),
-            "SCORELINE_MODEL_DIR": str(settings.model.resolve()),
-            "SCORELINE_RESULTS": str(settings.results.resolve()),
+        environment = self._environment() | {
             "SCORELINE_MAX_BODY_MB": str(settings.max_body_mb),
-            "SCORELINE_RUN_DIR": str(self._run_dir),
             "MODEL_SERVER_WORKERS": str(self._plan.workers),
             "MODEL_SERVER_TIMEOUT": str(settings.timeout_s),
-            "PYTHONUNBUFFERED": "1",
             PROBE_VARIABLE: self._probe_path,
-            _VERIFIED_VARIABLE: "1",
+            _PUBLISHED_VARIABLE: "1",
         }
+        environment.pop(variables_of("admin_token")[0], None)  # no worker has a use for it
         for library in ("OMP", "OPENBLAS", "MKL"):
             environment[f"{library}_NUM_THREADS"] = "1"
         own = (settings.app / _OWN_WSGI).is_file()
@@ -214,7 +249,7 @@ class _Supervisor:
 
     def _kill(self) -> None:
         """End whatever is left of the parts, with the processes that they started."""
-        for part in self._parts.values():
+        for part in [*self._parts.values(), *([self._builder] if self._builder else [])]:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(part.pid, signal.SIGKILL)
             part.wait()

@@ -6,6 +6,7 @@ Importing this module loads the service, so that gunicorn's preload shares it be
 from __future__ import annotations
 
 import os
+import sys
 
 # Before numpy loads: with a thread pool in each worker, workers on few cores starve one another.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -13,12 +14,19 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 from scoreline.errors import ScorelineError
 from scoreline.serving.flask_app import create_app
-from scoreline.serving.service import load_service
+from scoreline.serving.service import end_after_this_request, load_service
+from scoreline.serving.start import open_generation
 from scoreline.settings import resolve_settings
 
-VERIFIED_VARIABLE = "SCORELINE_FILES_VERIFIED"  # set by the supervisor, which has hashed all files just before
+PUBLISHED_VARIABLE = "SCORELINE_PUBLISHED"  # set by the supervisor, which has looked at the sources just before
 
 try:
-    app = create_app(load_service(resolve_settings(), verify=VERIFIED_VARIABLE not in os.environ))
+    settings = resolve_settings()
+    if PUBLISHED_VARIABLE not in os.environ:
+        open_generation(settings, lambda line: print(line, file=sys.stderr))
+    service = load_service(settings)
+    if PUBLISHED_VARIABLE in os.environ:
+        service.replace_worker = end_after_this_request
+    app = create_app(service)
 except ScorelineError as error:
     raise SystemExit(f"scoreline: {error}") from error

@@ -95,9 +95,14 @@ class EmbeddedStore:
         row = self._decode(raw)
         return row if tuple(row[: len(key)]) == key else None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the file is open in this process."""
+        return self._env is not None and self._pid == os.getpid()
+
     def close(self) -> None:
         """Close the file in this process."""
-        if self._env is not None and self._pid == os.getpid():
+        if self._env is not None and self.is_open:
             self._env.close()
         self._env = None
 

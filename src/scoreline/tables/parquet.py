@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from scoreline.app.columns import Boolean, Category, ColumnType, Integer, Number, Text, Time
 from scoreline.errors import TableError
-from scoreline.tables.typed import Typed, arrow_type, convert_strings, only_years_1_to_9999
+from scoreline.tables.typed import Typed, arrow_type, convert_strings, null_outside_range, only_years_1_to_9999
 
 BATCH_ROWS = 1 << 18
 
@@ -88,7 +88,7 @@ def _to_utc_micros(values: pa.Array) -> pa.Array:
 
 
 def _to_number(values: pa.Array, kind: ColumnType, target: pa.DataType) -> Typed:
-    if values.type == target and not isinstance(kind, Number):
+    if values.type == target and not isinstance(kind, (Integer, Number)):
         return Typed(values)
     floats = values.cast(pa.float64(), safe=False)
     if pa.types.is_floating(values.type):  # pandas writes a missing number as NaN
@@ -100,5 +100,6 @@ def _to_number(values: pa.Array, kind: ColumnType, target: pa.DataType) -> Typed
         fits = pc.or_(pc.equal(floats, 0.0), pc.equal(floats, 1.0))
     else:
         fits = pc.is_finite(floats)
+    fits = pc.and_(fits, pc.is_valid(null_outside_range(floats, kind)))
     kept = pc.if_else(fits, values, None)
     return Typed(kept.cast(target, safe=False), pc.and_(pc.is_valid(values), pc.invert(fits)))

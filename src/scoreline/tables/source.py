@@ -8,6 +8,11 @@ from scoreline.app.table import TableSpec
 from scoreline.errors import TableError
 
 
+def file_names(spec: TableSpec) -> list[str]:
+    """Return the names that a table's file may have, in the order in which they are looked for."""
+    return list(dict.fromkeys(f"{Path(file).stem}{suffix}" for suffix in (".csv", ".parquet") for file in spec.files))
+
+
 def find_file(spec: TableSpec, data_dir: Path) -> Path:
     """Return the one file of the table in `data_dir`, CSV or Parquet.
 
@@ -18,7 +23,7 @@ def find_file(spec: TableSpec, data_dir: Path) -> Path:
     """
     if not data_dir.is_dir():
         raise TableError(f"data folder {data_dir} does not exist. Name it with --data DIR or SCORELINE_DATA.")
-    names = list(dict.fromkeys(f"{Path(file).stem}{suffix}" for suffix in (".csv", ".parquet") for file in spec.files))
+    names = file_names(spec)
     present = [data_dir / name for name in names if (data_dir / name).exists()]
     if len(present) > 1:
         both = " and ".join(path.name for path in present)

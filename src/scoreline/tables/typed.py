@@ -50,10 +50,20 @@ def convert_strings(strings: pa.StringArray, kind: ColumnType) -> Typed:
     if isinstance(kind, (Text, Category)):
         return Typed(strings)
     convert = {Integer: _integers, Number: _numbers, Boolean: _booleans, Time: _times}[type(kind)]
-    values: pa.Array = convert(strings)
+    values: pa.Array = null_outside_range(convert(strings), kind)
     if values.null_count == strings.null_count:
         return Typed(values)
     return Typed(values, pc.and_(pc.is_valid(strings), pc.is_null(values)))
+
+
+def null_outside_range(values: pa.Array, kind: ColumnType) -> pa.Array:
+    """Null the numbers outside the type's declared range."""
+    if not isinstance(kind, (Integer, Number)):
+        return values
+    for bound, fits in ((kind.minimum, pc.greater_equal), (kind.maximum, pc.less_equal)):
+        if bound is not None:
+            values = pc.if_else(fits(values, pa.scalar(bound)), values, None)
+    return values
 
 
 def only_years_1_to_9999(times: pa.TimestampArray) -> pa.TimestampArray:

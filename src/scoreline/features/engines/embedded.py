@@ -110,7 +110,7 @@ class EmbeddedEngine:
         direct = {f.name: f for f in plan.features if not f.is_function}
         own = [f"s.{_name(name)}" for name in plan.spine.columns if name not in direct]
         features = [f"{_feature_sql(plan, f)} AS {_name(f.name)}" for f in direct.values()]
-        joins = " ".join(_join_sql(plan.spine, join, index) for index, join in enumerate(plan.joins))
+        joins = " ".join(_join_sql(plan, join, index) for index, join in enumerate(plan.joins))
         query = (
             f"SELECT {', '.join([*own, *features, f's.{LINE}'])} FROM {_name(plan.spine.name)} AS s {joins} "
             f"ORDER BY s.{LINE}"
@@ -147,6 +147,10 @@ class EmbeddedEngine:
         self._register("__wanted", pa.table(keys))
         using = ", ".join(_name(name) for name in spec.key)
         return self._list(f"SELECT t.* FROM {_name(spec.name)} t SEMI JOIN __wanted USING ({using}) ORDER BY {LINE}")
+
+    def all_rows(self, spec: TableSpec) -> list[dict[str, Any]]:
+        """Return all rows of a loaded table, in the order of the file."""
+        return self._list(f"SELECT * FROM {_name(spec.name)} ORDER BY {LINE}")
 
     def reached(self, plan: Plan, join: Join, rejected: Sequence[Rejected]) -> list[dict[str, Any]]:
         """List the spine rows that rows set aside would have reached.
@@ -237,9 +241,9 @@ _SQL_TYPES = {
 }
 
 
-def _join_sql(spine: TableSpec, join: Join, index: int) -> str:
-    spec, alias = join.table, f"j{index}"
-    on = " AND ".join(f"s.{_name(part)} = {alias}.{_name(part)}" for part in spec.key)
+def _join_sql(plan: Plan, join: Join, index: int) -> str:
+    spine, spec, alias = plan.spine, join.table, f"j{index}"
+    on = " AND ".join(f"{_key_sql(plan, part)} = {alias}.{_name(part)}" for part in spec.key)
     if spec.time is None:
         return f"LEFT JOIN {_name(spec.name)} AS {alias} ON {on}"
     assert spine.time is not None
@@ -248,6 +252,13 @@ def _join_sql(spine: TableSpec, join: Join, index: int) -> str:
     keys = ", ".join(_name(name) for name in (*spec.key, spec.time))
     last = f"(SELECT {keys}, arg_max(struct_pack({values}), {LINE}) AS __v FROM {_name(spec.name)} GROUP BY {keys})"
     return f"ASOF LEFT JOIN {last} AS {alias} ON {on} AND s.{_name(spine.time)} >= {alias}.{_name(spec.time)}"
+
+
+def _key_sql(plan: Plan, part: str) -> str:
+    """Return where a joined table's key column comes from: the spine, else a feature of an earlier join."""
+    if part in plan.spine.columns:
+        return f"s.{_name(part)}"
+    return _feature_sql(plan, next(feature for feature in plan.features if feature.name == part))
 
 
 def _feature_sql(plan: Plan, feature: Feature) -> str:

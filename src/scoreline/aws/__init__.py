@@ -1,0 +1,1 @@
+"""What Scoreline says to AWS. Only this room imports boto3."""

@@ -1,0 +1,1 @@
+"""Generations: what requests are answered from, built aside, proved, published, adopted, rolled back."""

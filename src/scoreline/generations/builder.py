@@ -1,0 +1,336 @@
+"""The builder: refresh, roll back, unpin. It works in a process of its own, or in a command; never in a worker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from scoreline.app.declaration import App
+from scoreline.errors import GenerationError, PinnedError, ScorelineError, SourceAwayError
+from scoreline.features.plan import make_plan
+from scoreline.features.stamp import check_plan, read_stamp
+from scoreline.generations.golden import check_golden_requests
+from scoreline.generations.manifest import (
+    MODEL_FOLDER,
+    STORE_FILE,
+    Collected,
+    Generation,
+    TableContent,
+    app_digest,
+    content_digest,
+)
+from scoreline.generations.parts import MakePredictor, load_parts
+from scoreline.generations.state import StateFolder, age_s, utc_now
+from scoreline.model.artifact import MANIFEST_FILE as MODEL_MANIFEST
+from scoreline.model.artifact import check_belongs, load_artifact, read_digest
+from scoreline.tables.fetch import Source
+
+Mode = Literal["ask", "poll", "start"]
+
+
+@dataclass
+class RefreshReport:
+    """What a refresh came to.
+
+    Attributes
+    ----------
+    generation : name of what is answered from now
+    changed : whether a generation was published; in a dry run, would have been
+    tables : reference table -> rows, changed, etag
+    model, store : whether they changed
+    notes : what a person should know: copies taken since a source gave no good file
+    """
+
+    generation: str
+    changed: bool = False
+    dry_run: bool = False
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    model: bool = False
+    store: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the report as JSON-able data, as the refresh route answers it."""
+        described = {
+            "generation": self.generation,
+            "changed": self.changed,
+            "tables": self.tables,
+            "model": {"changed": self.model},
+            "store": {"changed": self.store},
+        }
+        return {**described, "dry_run": True} if self.dry_run else described
+
+
+@dataclass(frozen=True)
+class _Store:
+    """The online store that a generation gets: digest, file, columns of its rows."""
+
+    digest: str
+    path: Path
+    columns: tuple[str, ...]
+
+
+class Builder:
+    """Builds generations of one app out of model folder, results folder and source.
+
+    Parameters
+    ----------
+    make_predictor : makes the app's predictor and scores the golden rows with it
+    """
+
+    def __init__(
+        self, app: App, state: StateFolder, model: Path, results: Path, source: Source, make_predictor: MakePredictor
+    ) -> None:
+        self._app, self._state, self._source = app, state, source
+        self._model, self._results, self._make_predictor = model, results, make_predictor
+        self._digest = app_digest(app)
+
+    def refresh(self, mode: Mode = "ask", *, dry_run: bool = False) -> RefreshReport:
+        """Publish what changed at the sources, all of it as one generation; nothing changed: nothing is published.
+
+        Parameters
+        ----------
+        mode : "ask" by a person or route; "poll": while pinned it does nothing; "start": everything is
+            verified, and where a source gives no good file the copy of the last generation is taken
+
+        Raises
+        ------
+        PinnedError
+            A rollback holds on to a generation.
+        SourceAwayError
+            A source can't be reached.
+        ScorelineError
+            A file is not good. In all cases what was published goes on.
+        """
+        with self._state.locked(), self._state.staging() as staging:
+            current = self._state.current()
+            if self._state.pinned is not None and not dry_run:
+                return self._stay(current, mode)
+            model = self._model_digest(current, mode)
+            store = self._current_store(mode)
+            tables = self._collect(staging, current, mode)
+            return self._publish(staging, current, model, store, tables, dry_run=dry_run)
+
+    def rollback(self, to: int | None = None) -> Generation:
+        """Publish earlier content as a new number and pin it.
+
+        Parameters
+        ----------
+        to : the number to go back to; None: the newest kept one with other content than now
+
+        Raises
+        ------
+        GenerationError
+            There is no such generation, or it was made for another `app.py`.
+        """
+        with self._state.locked(), self._state.staging() as staging:
+            wanted = self._earlier(to)
+            shutil.copytree(self._state.folder_of(wanted.number), staging, copy_function=_link, dirs_exist_ok=True)
+            (staging / "generation.json").unlink()  # a link: writing to it would change the old one
+            again = wanted.numbered(0, why=f"rollback to {wanted.name}", created_at=utc_now())
+            again.write(staging)
+            load_parts(self._app, staging, self._make_predictor)
+            former = self._state.pinned
+            self._state.pin(0)  # before the publish, so that no poll in between brings the bad content back
+            try:
+                published = self._state.publish(staging, again)
+            except BaseException:
+                self._state.unpin() if former is None else self._state.pin(former)
+                raise
+            self._state.pin(published.number)
+            return published
+
+    def unpin(self) -> None:
+        """Let the next refresh or poll publish what the sources hold."""
+        with self._state.locked():
+            self._state.unpin()
+
+    def _stay(self, current: Generation | None, mode: Mode) -> RefreshReport:
+        if mode == "ask" or current is None:
+            raise PinnedError(
+                f"generation {self._state.pinned} is pinned by a rollback; nothing new is published until "
+                "`scoreline rollback --unpin`"
+            )
+        if mode == "start" and current.app != self._digest:
+            raise PinnedError(
+                f"generation {current.name} is pinned by a rollback and was made for another app.py. "
+                "Run `scoreline rollback --unpin`."
+            )
+        note = f"pinned at {current.name} ({current.why}); `scoreline rollback --unpin` lets new content in"
+        return RefreshReport(current.name, tables=_unchanged(current), notes=[note])
+
+    def _model_digest(self, current: Generation | None, mode: Mode) -> str:
+        """Return the digest of the model folder's artifact, checked if it is not the published one."""
+        if mode != "start" and current is not None and read_digest(self._model) == current.model:
+            return current.model
+        artifact = load_artifact(self._model)
+        check_belongs(artifact, self._app)
+        return artifact.digest
+
+    def _current_store(self, mode: Mode) -> _Store | None:
+        if self._app.declared_request is not None:
+            return None
+        stamp = read_stamp(self._results, verify=mode == "start")
+        check_plan(stamp, make_plan(self._app), self._results)
+        if stamp.store is None:
+            raise GenerationError(f"{self._results}: its feature table has no online store. Run `scoreline feature`.")
+        return _Store(stamp.digest, self._results / stamp.store, tuple(stamp.columns))
+
+    def _collect(self, staging: Path, current: Generation | None, mode: Mode) -> dict[str, Collected]:
+        """Bring all reference tables; what is wrong with any of them is said in one error."""
+        if not self._app.reference_tables:
+            return {}
+        from scoreline.generations.collect import TableCollector  # loads pyarrow, which other apps need not
+
+        collector = TableCollector(self._state, self._source, current, copies_will_do=mode == "start")
+        collected: dict[str, Collected] = {}
+        errors: list[ScorelineError] = []
+        for name, table in self._app.reference_tables.items():
+            try:
+                collected[name] = collector.collect(table.spec, staging)
+            except ScorelineError as error:
+                errors.append(error)
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            away = any(isinstance(error, SourceAwayError) for error in errors)
+            raise (SourceAwayError if away else GenerationError)("; ".join(str(error) for error in errors))
+        return collected
+
+    def _publish(
+        self,
+        staging: Path,
+        current: Generation | None,
+        model: str,
+        store: _Store | None,
+        tables: dict[str, Collected],
+        *,
+        dry_run: bool,
+    ) -> RefreshReport:
+        contents = {name: one.content for name, one in tables.items()}
+        digest = content_digest(model, None if store is None else store.digest, contents)
+        report = RefreshReport(
+            "" if current is None else current.name,
+            dry_run=dry_run,
+            tables={name: _describe(content, current, name) for name, content in contents.items()},
+            model=current is None or current.model != model,
+            store=store is not None and (current is None or current.store != store.digest),
+            notes=[one.note for one in tables.values() if one.note],
+        )
+        if current is not None and current.digest == digest and current.app == self._digest:
+            return report
+        report.changed = True
+        self._copy_model(staging / MODEL_FOLDER)
+        if store is not None:
+            _link(store.path, staging / STORE_FILE)
+        generation = Generation(
+            number=0,
+            digest=digest,
+            app=self._digest,
+            model=model,
+            store=None if store is None else store.digest,
+            columns=() if store is None else store.columns,
+            tables=contents,
+            why=_why(report, current),
+            created_at=utc_now(),
+        )
+        generation.write(staging)
+        parts = load_parts(self._app, staging, self._make_predictor)
+        check_golden_requests(self._app, parts)
+        if parts.store is not None:
+            parts.store.close()
+        if not dry_run:
+            report.generation = self._state.publish(staging, generation).name
+        return report
+
+    def _copy_model(self, folder: Path) -> None:
+        """Copy the artifact: the folder it comes from is written anew by `train`, and may be another disk."""
+        artifact = load_artifact(self._model)
+        for name in (MODEL_MANIFEST, *artifact.manifest["files"]):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self._model / name, folder / name)
+
+    def _earlier(self, to: int | None) -> Generation:
+        current, kept = self._state.current(), self._state.generations()
+        shown = ", ".join(generation.name for generation in kept) or "none"
+        if to is not None:
+            found = [generation for generation in kept if generation.number == to]
+        else:
+            found = [
+                g for g in kept if current is not None and g.number < current.number and g.digest != current.digest
+            ]
+        if not found:
+            what = "earlier content" if to is None else f"generation {to}"
+            raise GenerationError(f"{self._state.path}: there is no {what} to go back to. Kept: {shown}.")
+        if found[-1].app != self._digest:
+            raise GenerationError(f"generation {found[-1].name} was made for another app.py; it can't be gone back to")
+        return found[-1]
+
+
+def describe_state(state: StateFolder, app: App, source: Source) -> dict[str, Any]:
+    """Return what each generation holds and how old each table is, as `GET /generations` answers it."""
+    current = state.current()
+    return {
+        "published": None if current is None else current.name,
+        "pinned": state.pinned,
+        "source": source.where,
+        "tables": {name: _describe_source(state, app, name) for name in app.reference_tables},
+        "generations": [_describe_generation(generation) for generation in reversed(state.generations())],
+    }
+
+
+def _describe_source(state: StateFolder, app: App, name: str) -> dict[str, Any]:
+    known, reference = state.source(name), app.tables[name].spec.reference
+    age = age_s(state, name)
+    limit = None if reference is None else reference.stale_after_s
+    return {
+        "seen_at": known.get("seen_at"),
+        "age_s": None if age is None else round(age, 1),
+        "stale_after_s": limit,
+        "stale": limit is not None and (age is None or age > limit),
+        "etag": known.get("etag"),
+        "error": known.get("error"),
+    }
+
+
+def _describe_generation(generation: Generation) -> dict[str, Any]:
+    return {
+        "generation": generation.name,
+        "created_at": generation.created_at,
+        "why": generation.why,
+        "model": generation.model[:12],
+        "store": None if generation.store is None else generation.store[:12],
+        "tables": {
+            name: {"rows": table.rows, "etag": table.etag, "digest": table.digest[:12], "source": table.source}
+            for name, table in generation.tables.items()
+        },
+    }
+
+
+def _describe(content: TableContent, current: Generation | None, name: str) -> dict[str, Any]:
+    before = None if current is None else current.tables.get(name)
+    is_changed = before is None or before.digest != content.digest
+    return {"rows": content.rows, "changed": is_changed, "etag": content.etag}
+
+
+def _unchanged(current: Generation) -> dict[str, dict[str, Any]]:
+    return {name: _describe(content, current, name) for name, content in current.tables.items()}
+
+
+def _why(report: RefreshReport, current: Generation | None) -> str:
+    if current is None:
+        return "the first"
+    parts = [*(["model"] if report.model else []), *(["store"] if report.store else [])]
+    parts += [name for name, table in report.tables.items() if table["changed"]]
+    return f"changed: {', '.join(parts) or 'app.py'}"
+
+
+def _link(path: str | Path, target: str | Path) -> None:
+    """Link a file that nobody writes to any more; copy it where the disks differ."""
+    try:
+        os.link(path, target)
+    except OSError:
+        shutil.copyfile(path, target)

@@ -1,0 +1,96 @@
+"""A generation's parts in memory, ready to answer. Parts that did not change are shared with the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from scoreline.app.declaration import App
+from scoreline.errors import GenerationError, StampError
+from scoreline.features.plan import make_plan
+from scoreline.generations.manifest import MODEL_FOLDER, STORE_FILE, TABLES_FOLDER, Generation, read_manifest
+from scoreline.model.artifact import Artifact, check_belongs, load_artifact
+from scoreline.predictor import LiveScorer, Predictor, ReferenceData, StoredScorer
+from scoreline.store.embedded import EmbeddedStore
+
+MakePredictor = Callable[[App, Artifact], Predictor]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What requests are answered from.
+
+    Attributes
+    ----------
+    model : digest of the artifact
+    tables : reference table -> (digest, rows in memory)
+    """
+
+    generation: Generation
+    artifact: Artifact
+    predictor: Predictor
+    store: EmbeddedStore | None
+    tables: Mapping[str, tuple[str, ReferenceData]]
+    scorer: StoredScorer | LiveScorer
+
+
+def load_parts(app: App, folder: Path, make_predictor: MakePredictor, former: Parts | None = None) -> Parts:
+    """Load a generation's folder; its golden rows are scored on the way.
+
+    Parameters
+    ----------
+    make_predictor : makes the app's predictor and scores the golden rows with it
+    former : parts of another generation, shared where their content is the same
+
+    Raises
+    ------
+    ScorelineError
+        Something is missing, damaged, or does not belong to the app.
+    """
+    generation = read_manifest(folder)
+    if former is not None and former.generation.model == generation.model:
+        artifact, predictor = former.artifact, former.predictor
+    else:
+        artifact = load_artifact(folder / MODEL_FOLDER)
+        check_belongs(artifact, app)
+        predictor = make_predictor(app, artifact)
+    store = None if generation.store is None else _load_store(app, folder / STORE_FILE, generation, former)
+    tables = {
+        name: _load_table(app, folder / TABLES_FOLDER / f"{name}.msgpack", name, generation, former)
+        for name in app.reference_tables
+    }
+    scorer: StoredScorer | LiveScorer
+    if store is not None:
+        scorer = StoredScorer(app, artifact, predictor, store, generation.columns)
+    else:
+        scorer = LiveScorer(app, artifact, predictor, {name: data for name, (_, data) in tables.items()})
+    return Parts(generation, artifact, predictor, store, tables, scorer)
+
+
+def _load_store(app: App, path: Path, generation: Generation, former: Parts | None) -> EmbeddedStore:
+    same = former is not None and former.generation.store == generation.store
+    if former is not None and same and former.store is not None and former.store.is_open:
+        return former.store  # one that is not open yet would be opened by its old path, which may be gone
+    store = EmbeddedStore(path)
+    if store.read_meta()["plan"] != make_plan(app).digest:
+        raise StampError(f"{path}: belongs to another feature table. Run `scoreline feature` again.")
+    return store
+
+
+def _load_table(
+    app: App, path: Path, name: str, generation: Generation, former: Parts | None
+) -> tuple[str, ReferenceData]:
+    if name not in generation.tables:
+        raise GenerationError(f"{path.parent}: has no reference table '{name}', which app.py declares")
+    digest = generation.tables[name].digest
+    if former is not None and name in former.tables and former.tables[name][0] == digest:
+        return former.tables[name]
+    spec = app.tables[name].spec
+    try:
+        columns = msgspec.msgpack.decode(path.read_bytes(), type=dict[str, list[object]])
+        return digest, ReferenceData(spec, columns)
+    except (OSError, msgspec.DecodeError, KeyError) as error:
+        raise GenerationError(f"{path}: can't be read as reference table '{name}' ({error})") from error

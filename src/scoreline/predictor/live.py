@@ -1,0 +1,255 @@
+"""Records that bring their own fields: features are made from them and from reference tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from scoreline.app.arrays import Array, as_array, as_plain, call_function, locked
+from scoreline.app.columns import Category
+from scoreline.app.declaration import App
+from scoreline.app.features import Feature, Lookup, key_of, live_order
+from scoreline.app.reply import Count, Echo, Probability, Ranked
+from scoreline.app.table import Column
+from scoreline.model.artifact import Artifact
+from scoreline.model.inputs import Inputs, Matrix, inputs_of
+from scoreline.predictor.heads import Predictor
+from scoreline.predictor.reference import ReferenceData
+from scoreline.predictor.replies import Scored, as_lists, writers_of
+
+Arrays = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a client may ask of a ranked reply.
+
+    Attributes
+    ----------
+    top : give the first so many entries; None for all
+    keys : score these rows of the reference table alone; None for all
+    """
+
+    top: int | None = None
+    keys: tuple[str | int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A record that was sent: its fields, in the order of the request's columns, and its own options."""
+
+    values: tuple[Any, ...]
+    options: Options = Options()
+
+
+class LiveFeatures:
+    """Makes features from fields; an array has one value (of the record) or one for each row.
+
+    Parameters
+    ----------
+    tables : name -> reference table
+    """
+
+    def __init__(self, app: App, tables: Mapping[str, ReferenceData]) -> None:
+        self._tables = tables
+        self._order = live_order(app.feature_list)
+        self._names = {feature.name for feature in self._order}
+
+    def extend(self, columns: Arrays, known: Arrays) -> Arrays:
+        """Return the `known` features and all that can be made from them and `columns` of the spine."""
+        features = dict(known)
+        for feature in self._order:
+            if feature.name not in features and all(
+                name in (columns if self._is_column(feature, name) else features) for name in _makings(feature)
+            ):
+                features[feature.name] = locked(self._make(feature, columns, features))
+        return features
+
+    def _is_column(self, feature: Feature, name: str) -> bool:
+        return isinstance(feature.source, Column) or name == feature.name or name not in self._names
+
+    def _make(self, feature: Feature, columns: Arrays, features: Arrays) -> Array:
+        makings = {n: (columns if self._is_column(feature, n) else features)[n] for n in _makings(feature)}
+        if isinstance(feature.source, Column):
+            return makings[feature.source.name]
+        if isinstance(feature.source, Lookup):
+            column = feature.source.column
+            return self._tables[column.table.spec.name].lookup(column.name, _alike(list(makings.values())))
+        arguments = dict(zip(makings, _alike(list(makings.values())), strict=True))
+        with np.errstate(all="ignore"):
+            return call_function(feature, arguments, len(next(iter(arguments.values()))))
+
+
+class LiveScorer:
+    """Answers records with replies, as the app declares them.
+
+    Parameters
+    ----------
+    predictor : has `predict`, as `Predictor` does
+    tables : name -> reference table; all that the app declares
+    """
+
+    def __init__(self, app: App, artifact: Artifact, predictor: Predictor, tables: Mapping[str, ReferenceData]) -> None:
+        request = app.declared_request
+        assert request is not None
+        self._request, self._predictor = request, predictor
+        self._heads = tuple(app.heads)
+        self._types = app.feature_types
+        self._fields = request.table.spec.columns
+        self._live = LiveFeatures(app, tables)
+        self._inputs = inputs_of(app)
+        self._each = None if request.each is None else tables[request.each.spec.name]
+        ranked = [(name, given) for name, given in app.reply_fields.items() if isinstance(given, Ranked)]
+        entries = ranked[0][1].fields if ranked else app.reply_fields
+        self._reply, self._ranked = app.reply_fields, ranked[0] if ranked else None
+        self._writers = writers_of(app, artifact, entries)
+        self._columns: Arrays = {}  # what is known before any record comes: all about the reference table's rows
+        self._known: Arrays = {}
+        if self._each is not None:
+            self._columns = {name: self._each.arrays[name] for name in self._each.spec.key}
+            with np.errstate(all="ignore"):
+                self._known = self._live.extend(self._columns, {})
+        self._base = self._base_matrix()
+
+    def score(self, records: Sequence[Sent], options: Options = Options()) -> list[dict[str, Any]]:
+        """Return one reply for each record, in order.
+
+        Parameters
+        ----------
+        options : for records without options of their own
+        """
+        if self._each is None:
+            return self._score_rows(records) if records else []
+        return [self._score_each(self._each, record, options) for record in records]
+
+    def _base_matrix(self) -> Matrix:
+        rows = 0 if self._each is None else self._each.rows
+        base = np.full((rows, len(self._inputs.names)), np.nan)
+        for name in self._inputs.names:
+            if name in self._known:
+                base[:, self._inputs.position(name)] = _codes(self._inputs, name, self._known[name])
+        return base
+
+    def _score_rows(self, records: Sequence[Sent]) -> list[dict[str, Any]]:
+        """Score records that are one row each, as one matrix."""
+        sent = {n: [record.values[part] for record in records] for part, n in enumerate(self._fields)}
+        features = self._live.extend(_arrays(sent, self._fields), {})
+        matrix = np.empty((len(records), len(self._inputs.names)))
+        for name in self._inputs.names:
+            matrix[:, self._inputs.position(name)] = _codes(self._inputs, name, features[name])
+        raw = _Raw(features, self._types, None)
+        scored = Scored(len(records), as_lists(self._predictor.predict(matrix)), sent.__getitem__, raw)
+        columns = [write(scored) for write in self._writers.values()]
+        return [dict(zip(self._writers, values, strict=True)) for values in zip(*columns, strict=True)]
+
+    def _score_each(self, each: ReferenceData, record: Sent, options: Options) -> dict[str, Any]:
+        """Score one record against the rows of the reference table, as one matrix."""
+        sent = dict(zip(self._fields, record.values, strict=True))
+        one = _arrays({name: [value] for name, value in sent.items()}, self._fields)
+        features = self._live.extend({**one, **self._columns}, self._known)
+        keys = record.options.keys if record.options.keys is not None else options.keys
+        wanted, unknown = _select(each, keys)
+        chosen = self._where(features, wanted)
+        matrix = self._base[chosen]
+        for name in self._inputs.names:
+            if name not in self._known:
+                values = features[name] if len(features[name]) == 1 else features[name][chosen]
+                matrix[:, self._inputs.position(name)] = _codes(self._inputs, name, values)
+        outputs = as_lists(self._predictor.predict(matrix)) if len(chosen) else {name: [] for name in self._heads}
+        top = record.options.top if record.options.top is not None else options.top
+        entries = self._entries(each, features, chosen, outputs, top)
+        counts = {"offered": len(chosen), "left_out": len(wanted) - len(chosen)}
+        reply = {name: _outer(given, sent, counts, entries) for name, given in self._reply.items()}
+        return reply if not unknown else {**reply, f"unknown_{self._request.select}": unknown}
+
+    def _where(self, features: Arrays, wanted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        if self._request.where is None:
+            return wanted
+        holds = features[self._request.where] == 1.0
+        if len(holds) == 1:
+            return wanted if holds[0] else wanted[:0]
+        return wanted[holds[wanted]]
+
+    def _entries(
+        self,
+        each: ReferenceData,
+        features: Arrays,
+        chosen: np.ndarray[Any, Any],
+        outputs: Mapping[str, list[Any] | None],
+        top: int | None,
+    ) -> list[dict[str, Any]]:
+        """Return the entries of the ranked list, best first, `top` of them at the most."""
+        assert self._ranked is not None
+        by = self._ranked[1].fields[self._ranked[1].by]
+        assert isinstance(by, Probability)
+        chances = outputs[by.head]
+        best = np.arange(len(chosen))
+        if chances is not None:  # the rows are in key order, and the sort is stable: ties go by key
+            best = np.argsort([-round(chance, by.digits) for chance in chances], kind="stable")
+        best = best[:top]
+        rows = chosen[best].tolist()
+        taken = {name: None if v is None else [v[i] for i in best.tolist()] for name, v in outputs.items()}
+        scored = Scored(
+            len(rows), taken, lambda name: [each.columns[name][row] for row in rows], _Raw(features, self._types, rows)
+        )
+        columns = [write(scored) for write in self._writers.values()]
+        return [dict(zip(self._writers, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+class _Raw:
+    """Plain values of features, made when a reason asks for them; `rows` picks those of the entries."""
+
+    def __init__(self, features: Arrays, types: Mapping[str, Any], rows: Sequence[int] | None) -> None:
+        self._features, self._types, self._rows = features, types, rows
+        self._plain: dict[str, list[Any]] = {}
+
+    def __call__(self, name: str) -> list[Any]:
+        if name not in self._plain:
+            plain = as_plain(self._features[name], self._types[name])
+            if self._rows is not None:
+                plain = plain * len(self._rows) if len(plain) == 1 else [plain[row] for row in self._rows]
+            self._plain[name] = plain
+        return self._plain[name]
+
+
+def _makings(feature: Feature) -> tuple[str, ...]:
+    if isinstance(feature.source, Column):
+        return (feature.source.name,)
+    return feature.arguments if feature.is_function else key_of(feature)
+
+
+def _arrays(values: Mapping[str, Sequence[Any]], types: Mapping[str, Any]) -> Arrays:
+    return {name: locked(as_array(values[name], kind)) for name, kind in types.items()}
+
+
+def _alike(arrays: Sequence[Array]) -> list[Array]:
+    """Stretch arrays of one value to the length of the others."""
+    rows = max(len(array) for array in arrays)
+    return [array if len(array) == rows else locked(np.repeat(array, rows)) for array in arrays]
+
+
+def _codes(inputs: Inputs, name: str, values: Array) -> Array:
+    """Return a feature's array as a column of the inputs matrix."""
+    if isinstance(inputs.types[name], Category):
+        code = partial(inputs.code, name)
+        return np.array([code(value) for value in values.tolist()], dtype=np.float64)
+    return values.astype(np.float64)
+
+
+def _select(each: ReferenceData, keys: Sequence[Any] | None) -> tuple[np.ndarray[Any, Any], list[Any]]:
+    """Return the rows of the keys asked for, in key order, and the keys that the table has not."""
+    if keys is None:
+        return np.arange(each.rows), []
+    found = {key: each.position((key,)) for key in keys}
+    unknown = [key for key, row in found.items() if row is None]
+    return np.array(sorted(row for row in found.values() if row is not None), dtype=np.int64), unknown
+
+
+def _outer(given: Any, sent: Mapping[str, Any], counts: Mapping[str, int], entries: list[dict[str, Any]]) -> Any:
+    if isinstance(given, Echo):
+        return sent[given.column]
+    return counts[given.what] if isinstance(given, Count) else entries

@@ -1,0 +1,75 @@
+"""Records that are keys: their feature rows come from the online store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from scoreline.app.declaration import App
+from scoreline.model.artifact import Artifact
+from scoreline.model.inputs import inputs_of
+from scoreline.predictor.heads import Predictor
+from scoreline.predictor.replies import Scored, as_lists, writers_of
+
+Key = tuple[str | int, ...]
+
+
+class RowSource(Protocol):
+    """Where feature rows are found by key: the online store."""
+
+    def get(self, key: Key) -> list[Any] | None:
+        """Return a row of the feature table, None where the key is unknown."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """There is no row of this key."""
+
+    key: Key
+
+
+class StoredScorer:
+    """Answers keys with replies, as the app declares them.
+
+    Parameters
+    ----------
+    predictor : has `predict`, as `Predictor` does
+    columns : the columns of the rows that `source` gives, in order
+    """
+
+    def __init__(
+        self, app: App, artifact: Artifact, predictor: Predictor, source: RowSource, columns: Sequence[str]
+    ) -> None:
+        self._predictor, self._source = predictor, source
+        self._inputs = inputs_of(app)
+        self._taken = [columns.index(name) for name in self._inputs.names]
+        self._key_part = {name: part for part, name in enumerate(app.spine.spec.key)}
+        self._writers = writers_of(app, artifact, app.reply_fields)
+
+    def score(self, keys: Sequence[Key], options: object = None) -> list[dict[str, Any] | Missing]:
+        """Return one reply for each key, in order; `Missing` for a key that is not in the store.
+
+        Parameters
+        ----------
+        options : those of ranked replies, which there are none of here
+        """
+        rows = [self._source.get(key) for key in keys]
+        found = [(key, row) for key, row in zip(keys, rows, strict=True) if row is not None]
+        replies = iter(self._replies(found))
+        return [Missing(key) if row is None else next(replies) for key, row in zip(keys, rows, strict=True)]
+
+    def _replies(self, found: Sequence[tuple[Key, list[Any]]]) -> list[dict[str, Any]]:
+        if not found:
+            return []
+        raw = {
+            name: [row[position] for _, row in found]
+            for name, position in zip(self._inputs.names, self._taken, strict=True)
+        }
+        outputs = self._predictor.predict(self._inputs.encode(list(raw.values())))
+        part = self._key_part
+        scored = Scored(
+            len(found), as_lists(outputs), lambda name: [key[part[name]] for key, _ in found], raw.__getitem__
+        )
+        columns = [write(scored) for write in self._writers.values()]
+        return [dict(zip(self._writers, values, strict=True)) for values in zip(*columns, strict=True)]

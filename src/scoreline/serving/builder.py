@@ -1,0 +1,151 @@
+"""The builder process of `serve`: it looks at the sources when asked or by the clock, and answers operators' routes.
+
+`python -m scoreline.serving.builder`, started by the supervisor and started anew when it ends. It
+has a socket of its own; nginx brings it the app's refresh route and `/generations`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from scoreline.app.declaration import App
+from scoreline.app.load import load_app
+from scoreline.errors import PinnedError, ScorelineError, SourceAwayError
+from scoreline.generations.builder import Builder, describe_state
+from scoreline.generations.state import StateFolder
+from scoreline.serving.access import Access, container_gateway
+from scoreline.serving.problems import Problem
+from scoreline.serving.start import make_builder, source_of
+from scoreline.serving.unix_http import Handler, UnixServer
+from scoreline.settings import Settings, resolve_settings
+
+SOCKET, GENERATIONS_ROUTE = "builder.sock", "/generations"
+RUN_DIR_VARIABLE = "SCORELINE_RUN_DIR"
+_PR_SET_PDEATHSIG = 1
+_JITTER = 0.1  # of the interval, so that containers started together do not ask together
+_log = logging.getLogger("scoreline.builder")
+
+
+class BuilderServer(UnixServer):
+    """Answers the app's refresh route and `/generations`."""
+
+    def __init__(self, path: Path, app: App, settings: Settings, state: StateFolder, builder: Builder) -> None:
+        self.app, self.settings, self.state, self.builder = app, settings, state, builder
+        self.access = Access(settings.admin_token, container_gateway())
+        super().__init__(path, _OperatorHandler)
+
+
+class _OperatorHandler(Handler):
+    server: BuilderServer
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        if path == GENERATIONS_ROUTE:
+            self._generations()
+        elif path == self.server.app.refresh_route:
+            self._refresh(dict(parse_qsl(query, keep_blank_values=True)))
+        else:
+            self.answer_problem(Problem(404, "no-such-route", "expected an operator's route"))
+
+    def do_POST(self) -> None:
+        self.rfile.read(min(int(self.headers.get("Content-Length") or 0), 1 << 20))  # it takes no input
+        if self.path.partition("?")[0] == GENERATIONS_ROUTE:
+            self.route = GENERATIONS_ROUTE
+            self.send_error(405)
+        else:
+            self.do_GET()
+
+    def _generations(self) -> None:
+        refused = self.server.access.refuse_operator(self._headers())
+        if refused is not None:
+            self.answer_problem(refused)
+            return
+        server = self.server
+        self.answer_json(describe_state(server.state, server.app, source_of(server.settings)))
+
+    def _refresh(self, query: dict[str, str]) -> None:
+        refused = self.server.access.refuse_refresh(self._headers())
+        if refused is not None:
+            self.answer_problem(refused)
+            return
+        dry_run = query.get("dry_run", "0")
+        if dry_run not in ("0", "1") or set(query) - {"dry_run"}:
+            self.answer_problem(Problem(400, "bad-option", "expected no option but dry_run=1, which validates only"))
+            return
+        try:
+            report = self.server.builder.refresh("ask", dry_run=dry_run == "1")
+        except ScorelineError as error:
+            self.answer_problem(_as_problem(error), self._generation_header())
+        else:
+            _say_published(report.changed and not report.dry_run, report.generation)
+            self.answer_json(report.describe(), self._generation_header())
+
+    def _headers(self) -> dict[str, str]:
+        return {name.title(): value for name, value in self.headers.items()}
+
+    def _generation_header(self) -> dict[str, str]:
+        current = self.server.state.current()
+        return {} if current is None else {"X-Scoreline-Generation": current.name}
+
+
+def _as_problem(error: ScorelineError) -> Problem:
+    """Say what holds a refresh back: the source, or what is there. What was published goes on."""
+    detail = f"{error} The generation published before goes on."
+    if isinstance(error, SourceAwayError):
+        return Problem(502, "source-away", detail)
+    return Problem(409, "conflict", str(error) if isinstance(error, PinnedError) else detail)
+
+
+def _say_published(changed: bool, generation: str) -> None:
+    if changed:
+        _log.warning("published generation %s", generation)
+
+
+def poll(builder: Builder, every_s: int, stop: threading.Event) -> None:
+    """Refresh by the clock until `stop`; what goes wrong is said once for each kind, and tried again."""
+    said = ""
+    while not stop.wait(every_s * random.uniform(1 - _JITTER, 1 + _JITTER)):  # noqa: S311 (no secret)
+        try:
+            report = builder.refresh("poll")
+            _say_published(report.changed, report.generation)
+            if said:
+                _log.warning("the sources can be read again")
+            said = ""
+        except ScorelineError as error:
+            if str(error) != said:
+                _log.warning("not refreshed: %s", error)
+            said = str(error)
+        except Exception:  # the next turn may do better, and this thread must not end
+            _log.exception("not refreshed")
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # the state folder survives an end at any point
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(format="serve: %(message)s", stream=sys.stderr, level=logging.WARNING)
+    settings = resolve_settings()
+    app, state = load_app(settings.app), StateFolder(settings.state)
+    builder = make_builder(settings, app, state)
+    stop = threading.Event()
+    path = Path(os.environ[RUN_DIR_VARIABLE]) / SOCKET
+    path.unlink(missing_ok=True)
+    server = BuilderServer(path, app, settings, state, builder)
+    if settings.refresh_s is not None:
+        arguments: Any = (builder, settings.refresh_s, stop)
+        threading.Thread(target=poll, args=arguments, name="poll", daemon=True).start()
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Making sure, at start, that there is a generation to answer from. Engines are loaded here, and not in workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from scoreline.app.declaration import App
+from scoreline.app.load import load_app
+from scoreline.generations.builder import Builder, RefreshReport
+from scoreline.generations.state import StateFolder
+from scoreline.serving.service import make_predictor
+from scoreline.settings import Settings
+from scoreline.tables.fetch import Source, open_source
+
+
+def source_of(settings: Settings) -> Source:
+    """Return where the reference tables come from; SettingError where the setting can't be one."""
+    return open_source(settings.data_url, settings.data)
+
+
+def make_builder(settings: Settings, app: App, state: StateFolder) -> Builder:
+    """Return the builder of an app's generations."""
+    return Builder(
+        app,
+        state,
+        settings.model,
+        settings.results,
+        source_of(settings),
+        lambda a, m: make_predictor(settings.app, a, m),
+    )
+
+
+def open_generation(settings: Settings, say: Callable[[str], None]) -> RefreshReport:
+    """Verify model, feature table and reference tables, and publish them unless they are published already.
+
+    Where the source of a reference table gives no good file, the copy of the last generation is
+    taken, and said so.
+
+    Raises
+    ------
+    ScorelineError
+        Something is missing or damaged, and there is no copy: the message says what to do.
+    """
+    app = load_app(settings.app)
+    report = make_builder(settings, app, StateFolder(settings.state)).refresh("start")
+    for note in report.notes:
+        say(f"serve: {note}")
+    return report
