@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: $(VENV)/.ready  ## run feature, train, serve and inference of an app (APP=order_triage)
+up: $(VENV)/.ready  ## feature, train, serve, inference (APP=order_triage or approval_odds)
 	@$(BIN)/scoreline up --app apps/$(APP)
 
 test: $(VENV)/.ready-dev  ## run all tests; parts that PyPI can't bring are listed at the end

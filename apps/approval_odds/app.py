@@ -6,58 +6,40 @@ What the owner of the service will want to change stands at the top.
 import numpy as np
 
 from scoreline import (
-    App,
-    Boolean,
-    Category,
-    Integer,
-    Number,
-    Rule,
-    Text,
-    Time,
-    band,
-    feature,
-    left_out,
-    lookup,
-    offered,
-    outside_support,
-    probability,
-    ranked,
-    reason,
-)
+    App, Boolean, Category, Integer, Number, Rule, Text, Time,
+    band, feature, left_out, lookup, offered, outside_support, probability, ranked, reason,
+)  # fmt: skip
 
 BANDS = {"very likely": 0.8, "likely": 0.6, "even": 0.4, "unlikely": 0.2, "very unlikely": 0}  # from these odds on
-CARDS = (300, 5_000)  # a catalogue with fewer or more rows than this is refused
-ISSUERS = (50, 1_000)
-STALE_AFTER_S = 7 * 24 * 3600  # replies say so when the catalogue was last seen longer ago
+CARDS, ISSUERS = (300, 5_000), (50, 1_000)  # a file with fewer or more rows than this is refused
+STALE_AFTER_S = 7 * 24 * 3600  # replies say so when the source was last seen longer ago
 SEED = 20221231
-
 STATES = (
     "AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO "
     "MT NE NV NH NJ NM NY NC ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY"
-).split()
+)
 APPLICANT = {
     "applicant_id": Text,
     "credit_score": Integer(minimum=300, maximum=850),
     "annual_income": Number(minimum=0, maximum=10_000_000),  # USD
-    "monthly_debt": Number(minimum=0, maximum=1_000_000),  # USD, payments on all debts
+    "monthly_debt": Number(minimum=0, maximum=1_000_000),  # USD to be paid each month
     "open_accounts": Integer(minimum=0, maximum=200),
     "derogatory_marks": Integer(minimum=0, maximum=100),
     "recent_inquiries": Integer(minimum=0, maximum=100),  # in the last 24 months
     "months_at_address": Integer(minimum=0, maximum=1_200, optional=True),
     "years_employed": Number(minimum=0, maximum=80, optional=True),
     "housing": Category("own", "mortgage", "rent", "other"),
-    "state": Category(*STATES),
+    "state": Category(*STATES.split()),
 }
 
 app = App("approval-odds", refresh_route="/updateccdata")
-
+applicants = app.table("applicants", key="applicant_id", columns=APPLICANT)
 applications = app.table(
     "applications",
     key=["applicant_id", "card_id"],
     time="decided_at",
     columns=APPLICANT | {"card_id": Text, "decided_at": Time, "approved": Boolean},
 )
-applicants = app.table("applicants", key="applicant_id", columns=APPLICANT)
 cards = app.reference_table(
     "card_variables",
     key="card_id",
@@ -83,9 +65,9 @@ issuers = app.reference_table(
     key="issuer",
     rows=ISSUERS,
     stale_after_s=STALE_AFTER_S,
-    columns={
+    columns={  # empty: no such rule
         "issuer": Text,
-        "minimum_income": Number(minimum=0),  # USD a year; empty: no such rule
+        "minimum_income": Number(minimum=0),  # USD a year
         "maximum_inquiries": Integer(minimum=0),
         "excluded_states": Text,
     },
@@ -100,12 +82,16 @@ def debt_to_income(monthly_debt, annual_income):
     return 12 * monthly_debt / np.maximum(annual_income, 1)
 
 
+def is_listed(state, states):
+    return np.array([s in (listed or "").split() for s, listed in zip(state, states, strict=True)], dtype=bool)
+
+
 def offered_in_state(state, states):
-    return np.array([not listed or s in listed.split() for s, listed in zip(state, states, strict=True)], dtype=bool)
+    return is_listed(state, states) | (states == None)  # noqa: E711 (each element)
 
 
 def state_excluded(state, excluded_states):
-    return np.array([s in (listed or "").split() for s, listed in zip(state, excluded_states, strict=True)], dtype=bool)
+    return is_listed(state, excluded_states)
 
 
 app.features(
@@ -118,7 +104,6 @@ app.features(
     offered_in_state=offered_in_state,
     state_excluded=state_excluded,
 )
-
 app.head(
     "issuer_rule",  # what an issuer turns away whatever the odds; kept apart from what is learnt
     rules=[
@@ -169,8 +154,5 @@ app.reply(
     ),
 )
 app.csv_reply(
-    applicant_id="applicant_id",
-    best_card_id="cards.card_id",
-    best_odds="cards.approval_odds",
-    offered="offered",
+    applicant_id="applicant_id", best_card_id="cards.card_id", best_odds="cards.approval_odds", offered="offered"
 )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from scoreline.cli.feature import reference_data
 from scoreline.cli.options import FOLDERS, options
 from scoreline.settings import Settings
 
 
 @click.command(short_help="Is app.py right, do the tables fit? Runs nothing.")
-@options(*FOLDERS)
+@options(*FOLDERS, "data_url")
 def check(settings: Settings) -> None:
     """Check app.py and the heads of the tables, without running anything.
 
@@ -26,8 +27,11 @@ def check(settings: Settings) -> None:
     check_configuration(settings.app)
     click.echo(f"{shown(settings.app / 'app.py')}: {app.name}: {len(app.feature_list)} features, heads "
                f"{', '.join(app.heads)}")  # fmt: skip
-    for spec in make_plan(app).tables:
-        file = TableFile(spec, settings.data)
-        missing = f", without {', '.join(file.absent)}" if file.absent else ""
-        click.echo(f"{shown(file.path)}: {len(file.present)} of {len(spec.columns)} columns{missing}")
+    request = app.declared_request
+    specs = {spec.name: spec for spec in (*make_plan(app).tables, *([] if request is None else [request.table.spec]))}
+    with reference_data(settings, app) as fetched:
+        for spec in specs.values():
+            file = TableFile(spec, fetched or settings.data if spec.reference else settings.data)
+            missing = f", without {', '.join(file.absent)}" if file.absent else ""
+            click.echo(f"{shown(file.path)}: {len(file.present)} of {len(spec.columns)} columns{missing}")
     click.echo("ok")

@@ -56,7 +56,7 @@ def train_lines(report: TrainReport, model_dir: Path) -> list[str]:
         )
         if not metrics.beats_base_rate:
             lines.append(f"  warning: {head} is no better than always saying the base rate")
-        lines += [f"    {line}" for line in _reliability_lines(metrics)]
+        lines += _reliability_lines(head, metrics)
     for head, count in report.knocked_out.items():
         lines.append(f"  {head}: {_rows(count)} not learnt from, a knock-out rule holds for them")
     for head, found in report.leaks.items():
@@ -107,18 +107,26 @@ def status_lines(described: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _reliability_lines(metrics: Metrics) -> list[str]:
-    """Say, for each value of the `report_by` feature and overall, how predicted and observed compare by band."""
+def _reliability_lines(head: str, metrics: Metrics) -> list[str]:
+    """Show by band, over all rows and for each value of the `report_by` feature, what was predicted and observed."""
     if not metrics.by:
         return []
-    lines = []
-    for name, part in {"all": metrics, **metrics.by}.items():
-        shown = "  ".join(f"{b['predicted']:.2f}/{b['observed']:.2f} ({b['rows']:,})" for b in part.reliability)
-        lines.append(
-            f"{name:<6} AUC {part.auc:.3f}, Brier {part.brier:.4f} (base {part.brier_base:.4f}), {part.rows:,} rows; "
-            f"predicted/observed (rows) by band: {shown}"
-        )
-    return lines
+    parts = {"all": metrics, **metrics.by}
+    rows = [
+        ["", *parts],
+        ["rows", *(f"{part.rows:,}" for part in parts.values())],
+        ["AUC", *("" if part.auc != part.auc else f"{part.auc:.3f}" for part in parts.values())],
+        ["Brier", *(f"{part.brier:.4f}" for part in parts.values())],
+        ["base rate alone", *(f"{part.brier_base:.4f}" for part in parts.values())],
+    ]
+    by_band = [{band["from"]: band for band in part.reliability} for part in parts.values()]
+    for start in sorted({start for bands in by_band for start in bands}):
+        found = [bands.get(start) for bands in by_band]
+        cells = ["" if b is None else f"{b['predicted']:.2f} {b['observed']:.2f} ({b['rows']:,})" for b in found]
+        rows.append([f"{start:.1f}-{start + 0.1:.1f}", *cells])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return [f"  {head}, by band: predicted, observed (rows)", *(f"    {line.rstrip()}" for line in lines)]
 
 
 def inference_lines(report: InferenceReport) -> list[str]:

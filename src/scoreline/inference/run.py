@@ -63,10 +63,10 @@ class InferenceReport:
 def run_inference(
     app: App, data: Path, results: Path, *, url: str, concurrency: int, timeout_s: float
 ) -> InferenceReport:
-    """Score every good row of the spine's file, or of the declared request's; write `results/results.json`, one JSON line a row, in order.
+    """Score every good row of the spine's file, or of the declared request's, in the order of the file.
 
-    A record that could not be scored is a line with its key and an `error`. The file is put in
-    place at the end, whole.
+    Writes `results/results.json`, one JSON line a row. A record that could not be scored is a line
+    with its key and an `error`. The file is put in place at the end, whole.
 
     Raises
     ------

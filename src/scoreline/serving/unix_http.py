@@ -44,7 +44,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer_json(self, content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
         """Answer 200 with JSON."""
-        body = json.dumps(content).encode()
+        body = json.dumps(content, separators=(",", ":")).encode()
         self.answer(200, body, {"Content-Type": "application/json", **(headers or {})})
 
     def answer_problem(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
