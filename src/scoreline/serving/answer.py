@@ -8,7 +8,7 @@ import re
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -27,6 +27,13 @@ _log = logging.getLogger("scoreline.serving")
 _encode = msgspec.json.Encoder().encode
 
 
+class Headers(Protocol):
+    """A request's headers, whatever case their names are in."""
+
+    def get(self, name: str, /) -> str | None:
+        """Return a header's value, None where there is none."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """An HTTP answer: status, headers (Content-Type among them where there is a body), body."""
@@ -36,14 +43,12 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def answer(
-    service: Service, method: str, path: str, headers: Mapping[str, str], body: bytes, query: str = ""
-) -> Answer:
+def answer(service: Service, method: str, path: str, headers: Headers, body: bytes, query: str = "") -> Answer:
     """Answer one request, from the generation that is published as it comes.
 
     Parameters
     ----------
-    headers : case-insensitive mapping
+    headers : looked up without regard to case
         Content-Type, Accept and X-Amzn-SageMaker-Custom-Attributes are read.
     query : str
         The query string, without its question mark.
@@ -75,9 +80,7 @@ def _failed(service: Service, error: ScorelineError) -> Answer:
     return _problem(Problem(503, "not-ready", "the published generation can't be adopted; the server's log says why"))
 
 
-def _route(
-    service: Service, parts: Parts, method: str, path: str, headers: Mapping[str, str], body: bytes, query: str
-) -> Answer:
+def _route(service: Service, parts: Parts, method: str, path: str, headers: Headers, body: bytes, query: str) -> Answer:
     if path == "/invocations":
         if method != "POST":
             return _not_allowed("POST", path)
@@ -97,7 +100,7 @@ def _ping(service: Service) -> Answer:
     return Answer(200)
 
 
-def _invoke(service: Service, parts: Parts, headers: Mapping[str, str], body: bytes, query: str) -> Answer:
+def _invoke(service: Service, parts: Parts, headers: Headers, body: bytes, query: str) -> Answer:
     offered = (*JSON_TYPES, CSV_TYPE) if service.app.csv_columns else JSON_TYPES
     reply_type = choose_reply(headers.get("Accept"), offered)
     if reply_type is None:
@@ -121,7 +124,7 @@ def _invoke(service: Service, parts: Parts, headers: Mapping[str, str], body: by
     return _as_answer(service, _score(service, parts, decoded, options), decoded.is_list, reply_type)
 
 
-def _options(service: Service, headers: Mapping[str, str], query: str) -> Options | Problem:
+def _options(service: Service, headers: Headers, query: str) -> Options | Problem:
     """Read the options of a ranked reply: those of the query come before those of the header."""
     if service.schema.select is None:
         return Options()

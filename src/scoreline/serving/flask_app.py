@@ -18,9 +18,7 @@ def create_app(service: Service) -> Flask:
     @app.before_request
     def carry() -> Response:
         query = request.query_string.decode("latin-1")
-        return _response(
-            answer(service, request.method, request.path, dict(request.headers), request.get_data(), query)
-        )
+        return _response(answer(service, request.method, request.path, request.headers, request.get_data(), query))
 
     @app.errorhandler(HTTPException)
     def refuse(error: HTTPException) -> Response:
