@@ -66,6 +66,12 @@ def _port(text: str) -> int:
     return value
 
 
+def _worker_class(text: str) -> str:
+    if text not in ("asgi", "sync"):
+        raise ValueError
+    return text
+
+
 def _flag(text: str) -> bool:
     return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
 
@@ -113,6 +119,10 @@ SETTINGS = (
     Setting(
         "workers", ("MODEL_SERVER_WORKERS", "SAGEMAKER_MODEL_SERVER_WORKERS"), _positive_int, _NUMBER, "processes",
         None, "Worker processes. Default: the CPU quota of the container, else the cores.",
+    ),
+    Setting(
+        "worker_class", ("SCORELINE_WORKER_CLASS",), _worker_class, "asgi or sync", "", "asgi",
+        "What workers run: asgi, or sync for the Flask application (always so with an app's own wsgi.py).",
     ),
     Setting(
         "timeout_s", ("MODEL_SERVER_TIMEOUT", "SAGEMAKER_MODEL_SERVER_TIMEOUT"), _positive_int,
@@ -169,6 +179,7 @@ class Settings:
     port: int
     host: str
     workers: int | None
+    worker_class: str
     timeout_s: int
     max_body_mb: int
     nginx: Path | None

@@ -14,6 +14,7 @@ _NAMES = {"model": "--model-dir"}
 _TYPES: dict[str, Any] = {
     "port": click.IntRange(1, 65535),
     "workers": click.IntRange(1),
+    "worker_class": click.Choice(["asgi", "sync"]),
     "concurrency": click.IntRange(1),
 }
 FOLDERS = ("app", "data", "model", "results")

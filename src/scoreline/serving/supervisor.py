@@ -26,9 +26,10 @@ from scoreline.generations.manifest import app_digest
 from scoreline.generations.state import StateFolder
 from scoreline.serving.answer import PROBE_VARIABLE
 from scoreline.serving.builder import GENERATIONS_ROUTE
+from scoreline.serving.entry import PUBLISHED_VARIABLE
 from scoreline.serving.health import Health, HealthServer
 from scoreline.serving.nginx import FOREGROUND, find_nginx, render_configuration, unprivileged_user
-from scoreline.serving.plan import WorkerPlan, plan_workers
+from scoreline.serving.plan import WorkerPlan, plan_workers, socket_paths
 from scoreline.serving.scoreboard import SLOTS, Scoreboard
 from scoreline.serving.service import load_service
 from scoreline.serving.start import open_generation
@@ -37,7 +38,7 @@ from scoreline.settings import Settings, variables_of
 DRAIN_S = 25  # SageMaker sends SIGKILL 30 s after SIGTERM
 _START_S = 60
 _OWN_WSGI = "wsgi.py"
-_PUBLISHED_VARIABLE = "SCORELINE_PUBLISHED"  # as in wsgi.py, which must not be imported here: it loads the service
+WORKER_CLASS_VARIABLE = "SCORELINE_WORKER_CLASS"  # as in gunicorn_conf.py, which gunicorn alone can import
 _BUILDER_PAUSE_S = 1.0  # between two starts of the builder
 PARENT_VARIABLE = "SCORELINE_ENDS_WITH_PARENT"  # set by `up`, so that a kill -9 of it leaves no server behind
 _PR_SET_PDEATHSIG = 1
@@ -125,7 +126,10 @@ class _Supervisor:
         self._operator_routes = [GENERATIONS_ROUTE, *([refresh_route] if refresh_route else [])]
         self._board = Scoreboard(run_dir / "scoreboard")
         self._probe_path = f"/-/golden/{secrets.token_hex(16)}"
-        self._health = Health(run_dir / "app.sock", self._probe_path, self._board, settings.timeout_s)
+        own_wsgi = (settings.app / _OWN_WSGI).is_file()
+        self._worker_class = "sync" if own_wsgi else settings.worker_class
+        self._sockets = socket_paths(run_dir, self._worker_class, plan.workers)
+        self._health = Health(self._sockets, self._probe_path, self._board, settings.timeout_s)
         self._parts: dict[str, subprocess.Popen[bytes]] = {}
         self._builder: subprocess.Popen[bytes] | None = None
         self._builder_again_at = 0.0
@@ -169,6 +173,8 @@ class _Supervisor:
                 user=unprivileged_user(),
                 log_level="error",
                 operator_routes=self._operator_routes,
+                sockets=[str(path) for path in self._sockets],
+                keeps_alive=self._worker_class == "asgi",
             )
         )
         server = HealthServer(self._run_dir / "health.sock", self._health)
@@ -179,7 +185,7 @@ class _Supervisor:
         self._mind_builder()
         self._parts["nginx"] = subprocess.Popen(nginx, start_new_session=True, preexec_fn=_end_with_parent)
         threading.Thread(target=server.serve_forever, name="ping", daemon=True).start()
-        threading.Thread(target=self._health.watch, name="health", daemon=True).start()
+        self._health.watch()
 
     def _environment(self) -> dict[str, str]:
         """Return what every process of ours needs: the settings as they were resolved."""
@@ -206,14 +212,16 @@ class _Supervisor:
             "SCORELINE_MAX_BODY_MB": str(settings.max_body_mb),
             "MODEL_SERVER_WORKERS": str(self._plan.workers),
             "MODEL_SERVER_TIMEOUT": str(settings.timeout_s),
+            WORKER_CLASS_VARIABLE: self._worker_class,
             PROBE_VARIABLE: self._probe_path,
-            _PUBLISHED_VARIABLE: "1",
+            PUBLISHED_VARIABLE: "1",
         }
         environment.pop(variables_of("admin_token")[0], None)  # no worker has a use for it
         for library in ("OMP", "OPENBLAS", "MKL"):
             environment[f"{library}_NUM_THREADS"] = "1"
-        own = (settings.app / _OWN_WSGI).is_file()
-        target = ["--pythonpath", str(settings.app.resolve()), "wsgi:app"] if own else ["scoreline.serving.wsgi:app"]
+        target = [f"scoreline.serving.{'asgi' if self._worker_class == 'asgi' else 'wsgi'}:app"]
+        if (settings.app / _OWN_WSGI).is_file():
+            target = ["--pythonpath", str(settings.app.resolve()), "wsgi:app"]
         command = [sys.executable, "-m", "gunicorn", "-c", "python:scoreline.serving.gunicorn_conf", *target]
         return subprocess.Popen(command, env=environment, start_new_session=True)
 
