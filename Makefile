@@ -32,7 +32,7 @@ format: $(VENV)/.ready-dev  ## format the code
 
 clean:  ## remove the environment, results and models
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .import-linter.log
-	rm -rf apps/*/results apps/*/model src/*.egg-info
+	rm -rf apps/*/results apps/*/model src/*.egg-info src/scoreline/model/_kernel*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 sample: $(VENV)/.ready  ## write the committed sample of order_triage again
@@ -52,7 +52,7 @@ $(VENV)/bin/python:
 	@echo "making $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.ready: $(VENV)/bin/python requirements.lock pyproject.toml
+$(VENV)/.ready: $(VENV)/bin/python requirements.lock pyproject.toml src/scoreline/model/_kernel.c
 	@echo "installing what Scoreline needs (once)"
 	@$(PIP) install --require-hashes --only-binary :all: -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .

@@ -18,7 +18,7 @@ can't be used is refused at start with exit code 2, by name, saying what is expe
 | --- | --- | --- | --- | --- |
 """
 _OPTIONS = {"model": "--model-dir", "timeout_s": "", "max_body_mb": "", "batch": "", "inference_timeout_s": ""}
-_OPTIONS |= {"max_bad_percent": "", "max_bad_rows": "", "nginx": ""}
+_OPTIONS |= {"max_bad_percent": "", "max_bad_rows": "", "nginx": "", "runtime": ""}
 
 
 def settings_page() -> str:

@@ -9,7 +9,12 @@ import zipfile
 import numpy as np
 import pytest
 import skops.io
-from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -18,11 +23,15 @@ from scoreline.model.estimator import load_estimator, save_estimator
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 3))
+X[:, 1] = RNG.integers(0, 5, 300)
 Y = X[:, 0] + RNG.normal(size=300) > 0
 ESTIMATORS = [
     pytest.param(HistGradientBoostingClassifier(max_iter=5, random_state=0, early_stopping=False), id="hist"),
     pytest.param(HistGradientBoostingClassifier(max_iter=5, random_state=0, early_stopping=True), id="stopped-early"),
     pytest.param(GradientBoostingClassifier(n_estimators=5, random_state=0), id="exact"),
+    pytest.param(RandomForestClassifier(n_estimators=5, random_state=0), id="forest"),
+    pytest.param(ExtraTreesClassifier(n_estimators=5, random_state=0), id="extra-trees"),
+    pytest.param(HistGradientBoostingClassifier(max_iter=5, random_state=0, categorical_features=[1]), id="categories"),
 ]
 
 
@@ -31,8 +40,15 @@ def test_an_estimator_read_back_answers_as_before(estimator, tmp_path):
     estimator.fit(X, Y)
     save_estimator(estimator, tmp_path / "a.skops")
     read = load_estimator(tmp_path / "a.skops")
-    assert np.array_equal(read.decision_function(X), estimator.decision_function(X))
+    assert np.array_equal(read.predict_proba(X), estimator.predict_proba(X))
     assert read.get_params() == estimator.get_params()
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_an_estimator_of_three_classes_read_back_answers_as_before(estimator, tmp_path):
+    estimator.fit(X, Y + (X[:, 2] > 0.5).astype(int))
+    save_estimator(estimator, tmp_path / "a.skops")
+    assert np.array_equal(load_estimator(tmp_path / "a.skops").predict_proba(X), estimator.predict_proba(X))
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)

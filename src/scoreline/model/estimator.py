@@ -19,6 +19,11 @@ TRUSTED = (  # what skops itself does not know but scikit-learn's own gradient b
     "sklearn._loss.link.Interval",
     "sklearn._loss.link.LogitLink",
     "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn._loss._loss.CyHalfMultinomialLoss",
+    "sklearn._loss.link.MultinomialLogit",
+    "sklearn._loss.loss.HalfMultinomialLoss",
+    "functools.partial",  # with categorical_features: a check of the other columns; what it calls must be listed too
+    "sklearn.utils.validation.check_array",
     "sklearn.tree._tree.Tree",  # C code that follows its indices unchecked: `_check_indices` looks at them first
 )
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)

@@ -133,5 +133,19 @@ def evaluate(link: Link, raw: Floats, target: Mask, base_rate: float) -> Metrics
 
 
 def raw_scores(estimator: Any, matrix: Matrix) -> Floats:
-    """Return an estimator's own raw scores, float64 of shape (n,)."""
-    return np.asarray(estimator.decision_function(matrix), dtype=np.float64).reshape(-1)
+    """Return an estimator's own raw scores: what its trees add up to, of a forest the probability.
+
+    Returns
+    -------
+    float64 of shape (n,) where there are two classes, else (n, classes)
+    """
+    if hasattr(estimator, "decision_function"):
+        raw = estimator.decision_function(matrix)
+    elif hasattr(estimator, "get_booster"):  # XGBoost
+        raw = estimator.predict(matrix, output_margin=True)
+    elif hasattr(estimator, "booster_"):  # LightGBM
+        raw = estimator.predict(matrix, raw_score=True)
+    else:
+        raw = estimator.predict_proba(matrix)
+        raw = raw[:, 1] if raw.shape[1] == 2 else raw
+    return np.ascontiguousarray(raw, dtype=np.float64)

@@ -31,12 +31,9 @@ from scoreline.model.artifact import (
     LearntHead,
     describe_app,
 )
-from scoreline.model.estimator import load_estimator, save_estimator
+from scoreline.model.compiling import Compiled, compile_estimator
 from scoreline.model.evaluate import Metrics, Split, evaluate, fit_link, raw_scores, split_by_time, why_not_learnable
-from scoreline.model.importing import import_trees
 from scoreline.model.inputs import Inputs, Matrix, inputs_of
-from scoreline.model.parity import Difference, first_difference, make_corpus, save_corpus
-from scoreline.model.trees import FlatTrees
 from scoreline.progress import note
 
 SEED = 0
@@ -60,12 +57,14 @@ class TrainReport:
     metrics : learned head -> how it does on the latest rows
     absent : learned head -> why it could not be learnt
     blank : learned head -> its inputs that are null in all training rows, of which nothing is learnt
+    uncompiled : learned head -> why its estimator itself must serve, slowly
     """
 
     rows: int
     metrics: dict[str, Metrics] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     blank: dict[str, list[str]] = field(default_factory=dict)
+    uncompiled: dict[str, str] = field(default_factory=dict)
 
     def add(self, head: str, metrics: Metrics | None, absent: str | None) -> None:
         """Note what became of a learned head."""
@@ -93,7 +92,7 @@ def train(
     StampError
         The feature table is missing or torn, or was built by another `app.py`.
     ArtifactError
-        An estimator can't be flattened, or its flat trees do not answer as it does.
+        An estimator can't be kept in a file that is read back without danger.
     """
     plan = make_plan(app)
     stamp = read_stamp(results)
@@ -114,6 +113,7 @@ def train(
                 manifest["heads"][head.name] |= made.manifest
                 report.add(head.name, made.metrics, made.absent)
                 report.blank |= {head.name: made.manifest["blank"]} if made.manifest.get("blank") else {}
+                report.uncompiled |= {head.name: made.uncompiled} if made.uncompiled else {}
         manifest["fingerprints"] = {"features": stamp.digest, "plan": plan.digest}
         manifest["versions"] = _versions()
         artifact = Artifact(staging, manifest, learnt, Golden([], {}), "")
@@ -132,6 +132,7 @@ class _Made:
     manifest: dict[str, Any]
     metrics: Metrics | None = None
     absent: str | None = None
+    uncompiled: str | None = None
 
 
 def _learn(
@@ -161,17 +162,20 @@ def _learn(
     link = fit_link(raw_scores(estimator, x[split.calibrate]), y[split.calibrate])
     rate = float(y[~split.test].mean())
     metrics = evaluate(link, raw_scores(estimator, x[split.test]), y[split.test], rate)
-    trees = _flatten(head, estimator, np.where(blank, 0.0, x[split.train]), staging)
+    compiled = _compile(head, estimator, np.where(blank, 0.0, x[split.train]), staging)
     rows = {name: int(getattr(split, name).sum()) for name in ("train", "calibrate", "test")}
     described = {
         "link": {"slope": link.slope, "intercept": link.intercept},
         "takes_missing": takes_missing,
         "rows": rows,
-        "proved": ["numpy"],
+        "trees": compiled.trees is not None,
+        "proved": compiled.proved,
+        "refused": compiled.refused,
         "metrics": metrics.describe(),
         "blank": [name for name, is_blank in zip(head.inputs, blank, strict=True) if is_blank],
     }
-    return _Made(LearntHead(trees, link, head.inputs, takes_missing), described, metrics)
+    learnt = LearntHead(compiled.trees, link, head.inputs, takes_missing, compiled.runtime)
+    return _Made(learnt, described, metrics, uncompiled=compiled.why_not)
 
 
 def _takes_missing(estimator: Any, columns: int) -> bool:
@@ -189,53 +193,19 @@ def _fit(head: TreesHead, x: Matrix, y: np.ndarray[Any, Any]) -> Any:
     except Exception as error:  # the estimator is the app's choice: whatever it raises is its mistake
         first = (str(error).splitlines() or [""])[0]  # scikit-learn goes on for paragraphs
         raise AppError(f"head '{head.name}': its estimator failed: {type(error).__name__}: {first}") from error
-    if not hasattr(estimator, "decision_function"):
+    if not hasattr(estimator, "decision_function") and not hasattr(estimator, "predict_proba"):
         raise AppError(
-            f"head '{head.name}': {type(estimator).__name__} gives no raw scores; expected a gradient boosting "
-            "classifier, such as HistGradientBoostingClassifier"
+            f"head '{head.name}': {type(estimator).__name__} gives no probability; expected a classifier of gradient "
+            "boosting or a forest, such as HistGradientBoostingClassifier"
         )
     return estimator
 
 
-def _flatten(head: TreesHead, estimator: Any, x: Matrix, staging: Path) -> FlatTrees:
-    """Save the estimator, its flat trees and the parity corpus; prove the trees, and the file, on the corpus."""
-    base = staging / HEADS_FOLDER / head.name
-    save_estimator(estimator, base.with_suffix(".skops"))
-    corpus = make_corpus(x, import_trees(estimator, features=x.shape[1], float_width=64), SEED)
-    corpus, raw = _answered(estimator, corpus)
-    trees, difference = _exact_width(estimator, corpus, raw)
-    if difference is not None:
-        raise ArtifactError(
-            f"head '{head.name}': its flat trees differ from {type(estimator).__name__} in row {difference.row} of "
-            f"the parity corpus: {difference.got!r} instead of {difference.expected!r}. This estimator can't be served."
-        )
-    if first_difference(raw, raw_scores(load_estimator(base.with_suffix(".skops")), corpus)) is not None:
-        raise ArtifactError(f"head '{head.name}': its skops file does not answer as the estimator does")
-    trees.save(base.with_suffix(".trees"))
-    save_corpus(base.with_suffix(".parity.npz"), corpus, raw)
-    return trees
-
-
-def _answered(estimator: Any, corpus: Matrix) -> tuple[Matrix, np.ndarray[Any, Any]]:
-    """Return the rows of the corpus that the estimator answers, and its raw scores of them."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        try:
-            return corpus, raw_scores(estimator, corpus)
-        except ValueError:  # GradientBoostingClassifier takes no value that is missing or infinite as float32
-            corpus = corpus[np.isfinite(corpus.astype(np.float32)).all(axis=1)]
-            return corpus, raw_scores(estimator, corpus)
-
-
-def _exact_width(estimator: Any, corpus: Matrix, raw: np.ndarray[Any, Any]) -> tuple[FlatTrees, Difference | None]:
-    """Find which float width the estimator compares in: the one that reproduces its answers."""
-    first: Difference | None = None
-    for width in (64, 32):
-        trees = import_trees(estimator, features=corpus.shape[1], float_width=width)
-        difference = first_difference(raw, trees.predict_raw(corpus))
-        if difference is None:
-            return trees, None
-        first = first or difference
-    return trees, first
+def _compile(head: TreesHead, estimator: Any, x: Matrix, staging: Path) -> Compiled:
+    try:
+        return compile_estimator(estimator, x, staging / HEADS_FOLDER / head.name, SEED)
+    except ArtifactError as error:
+        raise ArtifactError(f"head '{head.name}': {error}") from error
 
 
 def _target(results: Path, name: str) -> pa.ChunkedArray:

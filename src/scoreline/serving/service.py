@@ -54,7 +54,7 @@ def load_service(settings: Settings, *, verify: bool = True) -> Service:
         Something is missing, damaged, or belongs to something else: the message says what to run.
     """
     app = load_app(settings.app)
-    artifact = load_artifact(settings.model)
+    artifact = load_artifact(settings.model, runtime=settings.runtime)
     check_belongs(artifact, app)
     stamp = read_stamp(settings.results, verify=verify)
     check_plan(stamp, make_plan(app), settings.results)
