@@ -191,7 +191,7 @@ def choose(made, *, proved=(), raw=None, wanted=None):
 
 
 class NoEstimator:
-    """Stands for an estimator that answers 7 everywhere."""
+    """Stands for an estimator of scikit-learn that answers 7 everywhere."""
 
     def decision_function(self, matrix):
         return np.full(len(matrix), 7.0)

@@ -283,6 +283,28 @@ def test_a_forest_can_be_trained_and_takes_missing_inputs(trained, forest):
     check_golden(Predictor(app, trained.artifact()), trained.artifact())
 
 
+OTHERS = {
+    "xgboost": ("from xgboost import XGBClassifier as Made", ".ubj", "float32, added in float32"),
+    "lightgbm": ("from lightgbm import LGBMClassifier as Made", ".txt", "float64, added in float64"),
+}
+
+
+@pytest.mark.parametrize("library", OTHERS)
+def test_an_estimator_of_another_library_can_be_trained_and_serves_by_every_runtime(trained, library):
+    imported, suffix, widths = OTHERS[library]
+    app = trained.load((HIST, f"{imported}\n    return Made(n_estimators=12, **{{'verbosity': 0, 'n_jobs': 1}})"))
+    report = trained.train(app)
+    assert (report.uncompiled, report.metrics["odds"].auc > 0.6) == ({}, True)
+    assert (trained.model / f"heads/odds{suffix}").exists()
+    assert not (trained.model / "heads/odds.skops").exists()
+    head = trained.artifact().learnt["odds"]
+    assert f"float{head.trees.float_width}, added in float{head.trees.sum_width}" == widths
+    assert head.takes_missing
+    for name in ("gtil", "estimator"):
+        artifact = load_artifact(trained.model, runtime=name)
+        check_golden(Predictor(app, artifact), artifact)
+
+
 def test_an_estimator_with_categories_of_its_own_can_be_trained(trained):
     categorical = HIST.replace("max_iter=15", "max_iter=15, categorical_features=[0]")
     app = trained.load((HIST, categorical), (ALL_INPUTS, 'inputs=["colour"]'))

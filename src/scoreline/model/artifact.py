@@ -18,7 +18,7 @@ from scoreline.app.reply import Decision, Echo, Probability, ReplyField
 from scoreline.errors import ArtifactError, did_you_mean
 from scoreline.features.plan import make_plan
 from scoreline.files import finish_commit, sha256_of
-from scoreline.model.estimator import load_estimator
+from scoreline.model.estimator import find_estimator, load_estimator
 from scoreline.model.evaluate import Link
 from scoreline.model.inputs import Matrix, inputs_of
 from scoreline.model.parity import load_corpus
@@ -27,7 +27,7 @@ from scoreline.model.trees import FlatTrees, Floats
 
 FORMAT = 1
 MANIFEST_FILE, GOLDEN_FILE, HEADS_FOLDER = "manifest.json", "golden.json", "heads"
-TREES_SUFFIX, CORPUS_SUFFIX, ESTIMATOR_SUFFIX = ".trees", ".parity.npz", ".skops"  # of a head's files
+TREES_SUFFIX, CORPUS_SUFFIX = ".trees", ".parity.npz"  # of a head's files, beside its estimator's
 _REQUIRED = {"app", "schemas", "features", "heads", "files"}
 _AGAIN = "Run `scoreline train` again."
 
@@ -226,7 +226,7 @@ def _load_head(folder: Path, name: str, head: dict[str, Any], wanted: str | None
         trees,
         proved=head["proved"],
         corpus=lambda: load_corpus(base.with_suffix(CORPUS_SUFFIX)),
-        estimator=lambda: load_estimator(base.with_suffix(ESTIMATOR_SUFFIX)),
+        estimator=lambda: load_estimator(find_estimator(base)),
         wanted=wanted,
         where=f"{folder}: head '{name}'",
     )

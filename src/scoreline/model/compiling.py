@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scoreline.errors import ArtifactError
-from scoreline.model.artifact import CORPUS_SUFFIX, ESTIMATOR_SUFFIX, TREES_SUFFIX
+from scoreline.model.artifact import CORPUS_SUFFIX, TREES_SUFFIX
 from scoreline.model.estimator import load_estimator, save_estimator
 from scoreline.model.evaluate import raw_scores
 from scoreline.model.importing import import_trees
@@ -57,7 +57,7 @@ def compile_estimator(estimator: Any, training: Matrix, base: Path, seed: int) -
     ArtifactError
         The estimator can't be kept in a file that is read back without danger, or that file answers otherwise.
     """
-    save_estimator(estimator, base.with_suffix(ESTIMATOR_SUFFIX))
+    file = save_estimator(estimator, base)
     refused: dict[str, str] = {}
     candidates: list[FlatTrees] = []
     try:
@@ -70,7 +70,7 @@ def compile_estimator(estimator: Any, training: Matrix, base: Path, seed: int) -
     trees, difference = exact_trees(candidates, corpus)
     if difference is not None:
         refused["trees"] = str(difference)
-    last_resort = EstimatorRuntime(load_estimator(base.with_suffix(ESTIMATOR_SUFFIX)))
+    last_resort = EstimatorRuntime(load_estimator(file))
     if prove(last_resort, corpus) is not None:
         raise ArtifactError("its file does not answer as the estimator does")
     proved: list[Runtime] = []

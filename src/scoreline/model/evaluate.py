@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from scoreline.model.estimator import library_of
 from scoreline.model.inputs import Matrix
 from scoreline.model.parity import probability
 
@@ -139,12 +140,13 @@ def raw_scores(estimator: Any, matrix: Matrix) -> Floats:
     -------
     float64 of shape (n,) where there are two classes, else (n, classes)
     """
-    if hasattr(estimator, "decision_function"):
-        raw = estimator.decision_function(matrix)
-    elif hasattr(estimator, "get_booster"):  # XGBoost
+    library = library_of(estimator)
+    if library == "xgboost":
         raw = estimator.predict(matrix, output_margin=True)
-    elif hasattr(estimator, "booster_"):  # LightGBM
+    elif library == "lightgbm":
         raw = estimator.predict(matrix, raw_score=True)
+    elif hasattr(estimator, "decision_function"):
+        raw = estimator.decision_function(matrix)
     else:
         raw = estimator.predict_proba(matrix)
         raw = raw[:, 1] if raw.shape[1] == 2 else raw

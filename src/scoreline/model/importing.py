@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from scoreline.errors import ArtifactError
+from scoreline.model.estimator import library_of
 from scoreline.model.packing import Tree, pack_trees
 from scoreline.model.trees import EXACT, FLOORED, MAX_FEATURES, NUMBER, TRUNCATED, FlatTrees
 
@@ -67,7 +68,7 @@ def _read(estimator: Any) -> tuple[Any, dict[str, Any]]:
     """Return treelite's model of an estimator, and how its library treats values and sums."""
     import treelite
 
-    library = type(estimator).__module__.partition(".")[0]
+    library = library_of(estimator)
     if library == "xgboost":
         model = treelite.frontend.from_xgboost(estimator.get_booster())
         return model, {"category": FLOORED, "sum_width": 32, "base": _xgboost_base(estimator.get_booster(), model)}

@@ -7,8 +7,8 @@ treelite's GTIL, made from the same file, else the estimator itself, where parit
 from __future__ import annotations
 
 import contextlib
+import importlib
 import platform
-import sys
 from collections.abc import Callable, Collection
 from dataclasses import fields
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from scoreline.errors import ArtifactError
+from scoreline.model.estimator import library_of
 from scoreline.model.evaluate import raw_scores
 from scoreline.model.inputs import Matrix
 from scoreline.model.parity import Corpus, Difference, first_difference
@@ -110,8 +111,8 @@ class EstimatorRuntime:
     name = "estimator"
 
     def __init__(self, estimator: Any) -> None:
-        library = sys.modules[type(estimator).__module__.partition(".")[0]]
-        self.identity = _identity(self.name, f"{library.__name__} {getattr(library, '__version__', 0)}")
+        library = importlib.import_module(library_of(estimator))
+        self.identity = _identity(self.name, f"{library.__name__} {library.__version__}")
         self._estimator = estimator
         if hasattr(estimator, "n_jobs"):
             estimator.n_jobs = 1
