@@ -27,6 +27,9 @@ lint: $(VENV)/.ready-dev  ## lint, types and import directions alone
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports > .import-linter.log 2>&1 || { cat .import-linter.log; exit 1; }
 
+bench: $(VENV)/.ready-dev  ## measure the runtimes of trees beside one another
+	@$(BIN)/python benchmarks/trees.py
+
 format: $(VENV)/.ready-dev  ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
