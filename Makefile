@@ -27,12 +27,15 @@ lint: $(VENV)/.ready-dev  ## lint, types and import directions alone
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports > .import-linter.log 2>&1 || { cat .import-linter.log; exit 1; }
 
+bench: $(VENV)/.ready-dev  ## measure the runtimes of trees beside one another
+	@$(BIN)/python benchmarks/trees.py
+
 format: $(VENV)/.ready-dev  ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:  ## remove the environment, results and models
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .import-linter.log
-	rm -rf apps/*/results apps/*/model apps/*/state src/*.egg-info
+	rm -rf apps/*/results apps/*/model apps/*/state src/*.egg-info src/scoreline/model/_kernel*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 sample: $(VENV)/.ready  ## write the committed sample of order_triage again
@@ -52,7 +55,7 @@ $(VENV)/bin/python:
 	@echo "making $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.ready: $(VENV)/bin/python requirements.lock pyproject.toml
+$(VENV)/.ready: $(VENV)/bin/python requirements.lock pyproject.toml src/scoreline/model/_kernel.c
 	@echo "installing what Scoreline needs (once)"
 	@$(PIP) install --require-hashes --only-binary :all: -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .

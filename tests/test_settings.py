@@ -86,6 +86,7 @@ def test_spaces_around_a_value_do_not_matter():
         ("MODEL_SERVER_TIMEOUT", "5m", "seconds, for example 60"),
         ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "0", "seconds, for example 60"),
         ("SCORELINE_MAX_BODY_MB", "6MB", "mebibytes, for example 6"),
+        ("SCORELINE_RUNTIME", "onnx", "kernel, gtil or estimator"),
         ("SAGEMAKER_BATCH", "perhaps", "true or false"),
         *(
             ("SCORELINE_MAX_BAD_PERCENT", bad, "a share from 0 to 100, for example 1")

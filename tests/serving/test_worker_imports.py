@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 
+import pytest
 from servers import keys_of, plain_environment
 
 FORBIDDEN = {"duckdb", "pandas", "sklearn", "scipy", "pyarrow", "boto3", "treelite", "skops", "tqdm", "urllib3"}
 
 
+@pytest.mark.needs("kernel")  # without it a worker has treelite
 def test_a_worker_has_no_engine_and_no_model_library_after_its_first_answer(triage):
     script = f"""
 import sys

@@ -64,6 +64,8 @@ def train_lines(report: TrainReport, model_dir: Path) -> list[str]:
         lines.append(f"  warning: {head}: gives the target away: {named}; is it known before the decision?")
     for head, names in report.blank.items():
         lines.append(f"  warning: {head} learns nothing of {', '.join(names)}: null in every row that trains")
+    for head, why in report.uncompiled.items():
+        lines.append(f"  warning: {head} is served by its estimator itself, slowly: {why}")
     for head, why in report.absent.items():
         lines.append(f"  warning: {head} could not be learnt and is null in replies: {why}")
     return [*lines, f"  model artifact in {shown(model_dir)}"]

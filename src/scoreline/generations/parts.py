@@ -37,13 +37,16 @@ class Parts:
     scorer: StoredScorer | LiveScorer
 
 
-def load_parts(app: App, folder: Path, make_predictor: MakePredictor, former: Parts | None = None) -> Parts:
+def load_parts(
+    app: App, folder: Path, make_predictor: MakePredictor, former: Parts | None = None, runtime: str | None = None
+) -> Parts:
     """Load a generation's folder; its golden rows are scored on the way.
 
     Parameters
     ----------
     make_predictor : makes the app's predictor and scores the golden rows with it
     former : parts of another generation, shared where their content is the same
+    runtime : the one runtime that may score trees; None: the fastest that was proved
 
     Raises
     ------
@@ -54,7 +57,7 @@ def load_parts(app: App, folder: Path, make_predictor: MakePredictor, former: Pa
     if former is not None and former.generation.model == generation.model:
         artifact, predictor = former.artifact, former.predictor
     else:
-        artifact = load_artifact(folder / MODEL_FOLDER)
+        artifact = load_artifact(folder / MODEL_FOLDER, runtime=runtime)
         check_belongs(artifact, app)
         predictor = make_predictor(app, artifact)
     store = None if generation.store is None else _load_store(app, folder / STORE_FILE, generation, former)

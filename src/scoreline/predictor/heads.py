@@ -64,7 +64,7 @@ class Predictor:
             else:
                 head, positions = learnt
                 columns = matrix[:, positions]
-                chances = head.link.apply(head.trees.predict_raw(columns))
+                chances = head.link.apply(head.predict_raw(columns))
                 if not head.takes_missing:
                     chances = np.where(np.isnan(columns).any(axis=1), np.nan, chances)
                 if name in self._knock_outs:
