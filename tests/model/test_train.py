@@ -412,3 +412,13 @@ def test_order_triage_with_thirty_orders_has_its_rules_alone(order_triage, tmp_p
     report = train(order_triage, tmp_path / "results", tmp_path / "model", Predictor)
     assert report.absent == {"fulfilment_probability": "only 30 rows have the target, at least 200 are needed"}
     assert load_artifact(tmp_path / "model").golden.outputs["fulfilment_probability"] is None
+
+
+def test_an_estimator_that_gives_a_probability_and_has_no_trees_serves_itself(trained):
+    other = "from sklearn.naive_bayes import GaussianNB\n    return GaussianNB()"
+    app = trained.load((HIST, other), (ALL_INPUTS, NEVER_NULL))
+    trained.train(app)
+    artifact = trained.artifact()
+    assert artifact.learnt["odds"].runtime.name == "estimator"
+    assert load_corpus(trained.model / "heads/odds.parity.npz").link == "identity"
+    check_golden(Predictor(app, artifact), artifact)

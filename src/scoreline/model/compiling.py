@@ -10,7 +10,7 @@ import numpy as np
 
 from scoreline.errors import ArtifactError
 from scoreline.model.artifact import CORPUS_SUFFIX, TREES_SUFFIX
-from scoreline.model.estimator import load_estimator, save_estimator
+from scoreline.model.estimator import library_of, load_estimator, save_estimator
 from scoreline.model.evaluate import raw_scores
 from scoreline.model.importing import import_trees
 from scoreline.model.inputs import Matrix
@@ -64,7 +64,7 @@ def compile_estimator(estimator: Any, training: Matrix, base: Path, seed: int) -
         candidates = [import_trees(estimator, features=training.shape[1], float_width=width) for width in (64, 32)]
     except ArtifactError as error:
         refused["trees"] = str(error)
-    link = candidates[0].link if candidates else "logistic"
+    link = candidates[0].link if candidates else _link_of(estimator)
     rows = make_corpus(training, candidates[0] if candidates else None, seed)
     corpus = Corpus(*answered(estimator, rows), link)
     trees, difference = exact_trees(candidates, corpus)
@@ -100,6 +100,12 @@ def answered(estimator: Any, rows: Matrix) -> tuple[Matrix, Floats]:
             except ValueError:
                 continue
         return choices[-1], raw_scores(estimator, choices[-1])
+
+
+def _link_of(estimator: Any) -> str:
+    """Return what makes probabilities of the raw scores of an estimator of two classes that has no trees."""
+    is_probability = library_of(estimator) == "sklearn" and not hasattr(estimator, "decision_function")
+    return "identity" if is_probability else "logistic"
 
 
 def exact_trees(candidates: list[FlatTrees], corpus: Corpus) -> tuple[FlatTrees | None, Difference | None]:
