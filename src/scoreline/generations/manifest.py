@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ class Generation:
     created_at: str
     format: int = FORMAT
 
-    @property
+    @cached_property
     def name(self) -> str:
         """`<number>-<first six of the digest>`, as replies name it."""
         return f"{self.number}-{self.digest[:6]}"

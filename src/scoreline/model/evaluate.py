@@ -32,6 +32,12 @@ class Link:
         """Return calibrated probabilities of raw scores."""
         return probability(self.slope * raw + self.intercept)
 
+    def apply_one(self, raw: float) -> float:
+        """Return the calibrated probability of one raw score, as `apply` does for many."""
+        z = self.slope * float(raw) + self.intercept
+        small = math.exp(-abs(z))
+        return 1 / (1 + small) if z >= 0 else small / (1 + small)
+
 
 @dataclass(frozen=True)
 class Metrics:
