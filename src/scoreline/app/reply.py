@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from scoreline.app.heads import Head, RulesHead, TreesHead
@@ -135,7 +136,9 @@ def band(head: str, bands: Mapping[str, float], *, digits: int = 4) -> Band:
     """
     where = f"band('{head}')"
     floors = list(bands.values()) if isinstance(bands, Mapping) else []
-    if not floors or floors != sorted(floors, reverse=True) or len(set(floors)) != len(floors) or floors[-1] != 0:
+    are_numbers = all(isinstance(floor, (int, float)) for floor in floors)
+    descend = are_numbers and all(high > low for high, low in pairwise(floors))
+    if not floors or not descend or floors[-1] != 0:
         raise AppError(
             f"{where}: expected {{name: lowest probability}}, highest first and the last from 0, got {bands!r}"
         )

@@ -83,7 +83,8 @@ def refresh_lines(report: RefreshReport) -> list[str]:
         return [f"refresh: nothing changed, generation {report.generation} goes on", *lines]
     what = ", ".join(changed) or "app.py"
     if report.dry_run:
-        return [f"refresh: all good, {what} would be published; generation {report.generation} goes on", *lines]
+        goes_on = f"generation {report.generation} goes on" if report.generation else "nothing is published yet"
+        return [f"refresh: all good, {what} would be published; {goes_on}", *lines]
     return [f"refresh: published generation {report.generation}: {what}", *lines]
 
 

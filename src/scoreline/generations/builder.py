@@ -112,14 +112,22 @@ class Builder:
             model = self._model_digest(current, mode)
             store = self._current_store(mode)
             tables = self._collect(staging, current, mode)
-            return self._publish(staging, current, model, store, tables, dry_run=dry_run)
+            try:
+                report = self._publish(staging, current, model, store, tables, dry_run=dry_run)
+            except ScorelineError as error:
+                self._note_held_back(tables, current, error)
+                raise
+            if not dry_run:
+                self._note_seen(tables)
+            return report
 
     def rollback(self, to: int | None = None) -> Generation:
         """Publish earlier content as a new number and pin it.
 
         Parameters
         ----------
-        to : the number to go back to; None: the newest kept one with other content than now
+        to : the number to go back to; None: the newest kept one with other content than now, and after a
+            rollback one that is older than where that went
 
         Raises
         ------
@@ -164,7 +172,8 @@ class Builder:
 
     def _model_digest(self, current: Generation | None, mode: Mode) -> str:
         """Return the digest of the model folder's artifact, checked if it is not the published one."""
-        if mode != "start" and current is not None and read_digest(self._model) == current.model:
+        is_known = current is not None and current.app == self._digest and mode != "start"
+        if is_known and current is not None and read_digest(self._model) == current.model:
             return current.model
         artifact = load_artifact(self._model)
         check_belongs(artifact, self._app)
@@ -200,6 +209,25 @@ class Builder:
             raise (SourceAwayError if away else GenerationError)("; ".join(str(error) for error in errors))
         return collected
 
+    def _note_seen(self, tables: dict[str, Collected]) -> None:
+        """Keep when each source was seen with the content that requests are answered from now."""
+        for name, one in tables.items():
+            if one.note is None:
+                content = one.content
+                self._state.note_source(
+                    name,
+                    where=self._source.where,
+                    etag=content.etag,
+                    digest=content.digest,
+                    seen_at=utc_now(),
+                    error=None,
+                )
+
+    def _note_held_back(self, tables: dict[str, Collected], current: Generation | None, error: ScorelineError) -> None:
+        for name, one in tables.items():
+            if _describe(one.content, current, name)["changed"]:
+                self._state.note_source(name, error=str(error), failed_at=utc_now())
+
     def _publish(
         self,
         staging: Path,
@@ -225,6 +253,8 @@ class Builder:
         report.changed = True
         self._copy_model(staging / MODEL_FOLDER)
         if store is not None:
+            if read_stamp(self._results).digest != store.digest:  # it looks at every byte
+                raise GenerationError(f"{self._results}: was built anew just now. Run `scoreline refresh` again.")
             _link(store.path, staging / STORE_FILE)
         generation = Generation(
             number=0,
@@ -239,6 +269,8 @@ class Builder:
         )
         generation.write(staging)
         parts = load_parts(self._app, staging, self._make_predictor)
+        if parts.artifact.digest != model:
+            raise GenerationError(f"{self._model}: was trained anew just now. Run `scoreline refresh` again.")
         check_golden_requests(self._app, parts)
         if parts.store is not None:
             parts.store.close()
@@ -259,9 +291,10 @@ class Builder:
         if to is not None:
             found = [generation for generation in kept if generation.number == to]
         else:
-            found = [
-                g for g in kept if current is not None and g.number < current.number and g.digest != current.digest
-            ]
+            below = 0 if current is None else current.number
+            if current is not None and self._state.pinned == current.number:  # a second step goes further back
+                below = min(generation.number for generation in kept if generation.digest == current.digest)
+            found = [g for g in kept if current is not None and g.number < below and g.digest != current.digest]
         if not found:
             what = "earlier content" if to is None else f"generation {to}"
             raise GenerationError(f"{self._state.path}: there is no {what} to go back to. Kept: {shown}.")

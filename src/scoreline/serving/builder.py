@@ -59,10 +59,15 @@ class _OperatorHandler(Handler):
     def do_POST(self) -> None:
         self.rfile.read(min(int(self.headers.get("Content-Length") or 0), 1 << 20))  # it takes no input
         if self.path.partition("?")[0] == GENERATIONS_ROUTE:
-            self.route = GENERATIONS_ROUTE
             self.send_error(405)
         else:
             self.do_GET()
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse a method, naming those that the route takes."""
+        self.route = getattr(self, "path", "").partition("?")[0]  # there is none where the request can't be read
+        self.allowed = "GET" if self.route == GENERATIONS_ROUTE else "GET, POST"
+        super().send_error(code, message, explain)
 
     def _generations(self) -> None:
         refused = self.server.access.refuse_operator(self._headers())
@@ -85,6 +90,10 @@ class _OperatorHandler(Handler):
             report = self.server.builder.refresh("ask", dry_run=dry_run == "1")
         except ScorelineError as error:
             self.answer_problem(_as_problem(error), self._generation_header())
+        except Exception:  # a full disk, say; what was published goes on
+            _log.exception("not refreshed")
+            detail = "an unexpected error; the server's log says which. The generation published before goes on."
+            self.answer_problem(Problem(500, "internal", detail), self._generation_header())
         else:
             _say_published(report.changed and not report.dry_run, report.generation)
             self.answer_json(report.describe(), self._generation_header())
@@ -99,7 +108,7 @@ class _OperatorHandler(Handler):
 
 def _as_problem(error: ScorelineError) -> Problem:
     """Say what holds a refresh back: the source, or what is there. What was published goes on."""
-    detail = f"{error} The generation published before goes on."
+    detail = f"{str(error).rstrip('.')}. The generation published before goes on."
     if isinstance(error, SourceAwayError):
         return Problem(502, "source-away", detail)
     return Problem(409, "conflict", str(error) if isinstance(error, PinnedError) else detail)

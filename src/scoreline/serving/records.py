@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, cast
@@ -18,6 +19,7 @@ from scoreline.serving.problems import Problem
 _BOM = b"\xef\xbb\xbf"
 _INT64 = range(-(2**63), 2**63)
 _LARGEST = 1.7976931348623157e308
+_WHOLE = re.compile("-?[0-9]{1,18}")
 _KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
 _TYPES: dict[type[ColumnType], Any] = {Integer: int, Number: float, Boolean: bool}
 
@@ -72,9 +74,11 @@ class RequestSchema:
         body = body.removeprefix(_BOM)
         is_list = body.lstrip()[:1] == b"["
         try:
-            if not is_list:
-                return Records([self._taken(self._one.decode(body))], is_list=False)
-            return Records([self._taken(record) for record in self._many.decode(body)], is_list=True)
+            decoded = self._many.decode(body) if is_list else [self._one.decode(body)]
+            taken = [self._taken(record) for record in decoded]
+            if any(record is None for record in taken):
+                return self._decode_each(body)
+            return Records(cast(Any, taken), is_list)
         except msgspec.ValidationError:
             return self._decode_each(body)
         except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
@@ -96,16 +100,16 @@ class RequestSchema:
             return Problem(
                 400, "bad-option", f"{where}: there is no option of that name.{hint} Expected top or {name}."
             )
-        if top is not None and not (top.isascii() and top.isdigit() and 0 < int(top[:18]) < 10**18):
+        if top is not None and not (top.isascii() and top.isdigit() and int(top[:18]) > 0):
             return Problem(400, "bad-option", f"{where}, top: expected a whole number above 0", field="top")
         wanted: list[Any] | None = None if keys is None else [key for key in keys.split(",") if key]
         if wanted is not None and isinstance(kind, Integer):
-            if not all(key.lstrip("-").isdigit() and key.isascii() for key in wanted):
+            if not all(_WHOLE.fullmatch(key) for key in wanted):
                 return Problem(
                     400, "bad-option", f"{where}, {name}: expected whole numbers parted by commas", field=name
                 )
             wanted = [int(key) for key in wanted]
-        return Options(None if top is None else int(top), None if wanted is None else tuple(wanted))
+        return Options(None if top is None else int(top[:18]), None if wanted is None else tuple(wanted))
 
     def _decode_each(self, body: bytes) -> Records | Problem:
         try:
@@ -120,12 +124,11 @@ class RequestSchema:
             )
         return Records([self._check(content)], is_list=False)
 
-    def _taken(self, record: Any) -> Key | Sent | Problem:
-        """Return a decoded record as what scorers take."""
+    def _taken(self, record: Any) -> Key | Sent | None:
+        """Return a decoded record as what scorers take, None if a whole number in it is too large."""
         values = tuple(getattr(record, field) for field in self._fields)
-        for name, value in zip(self.names, values, strict=True):
-            if isinstance(value, int) and value not in _INT64:
-                return Problem(400, "bad-record", f"{name}: expected a whole number of 64 bits", field=name)
+        if any(isinstance(value, int) and value not in _INT64 for value in values):
+            return None
         if self._keys_alone:
             return values
         if self.select is None:
@@ -164,6 +167,10 @@ class RequestSchema:
             value = float(value)
         if plain is int and not self._keys_alone and type(value) is float and value.is_integer():
             value = int(value)  # pandas writes 700.0 for 700 beside nulls
+        if isinstance(kind, Integer) and type(value) is int and value not in _INT64 and kind.fits(value):
+            return Problem(
+                400, "bad-record", f"{name}: expected a whole number of 64 bits, got a larger one", field=name
+            )
         if type(value) is not plain or not _fits(kind, value):
             got = f"{value!r}" if type(value) in (int, float) and plain in (int, float) else _kind_of(value)
             is_unquoted = plain is str and type(value) in (int, float)

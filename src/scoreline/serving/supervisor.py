@@ -26,6 +26,7 @@ from scoreline.generations.manifest import app_digest
 from scoreline.generations.state import StateFolder
 from scoreline.serving.answer import PROBE_VARIABLE
 from scoreline.serving.builder import GENERATIONS_ROUTE
+from scoreline.serving.builder import SOCKET as BUILDER_SOCKET
 from scoreline.serving.health import Health, HealthServer
 from scoreline.serving.nginx import FOREGROUND, find_nginx, render_configuration, unprivileged_user
 from scoreline.serving.plan import WorkerPlan, plan_workers
@@ -219,11 +220,18 @@ class _Supervisor:
 
     def _wait_until_ready(self) -> None:
         give_up = time.monotonic() + _START_S
-        while not self._asked_to_stop and self._health.verdict() is not None:
+        while not self._asked_to_stop and (missing := self._missing()) is not None:
             self._raise_if_a_part_died()
             if time.monotonic() > give_up:
-                raise ServeError(f"not ready within {_START_S} s: {self._health.verdict()}")
+                raise ServeError(f"not ready within {_START_S} s: {missing}")
             time.sleep(0.02)
+
+    def _missing(self) -> str | None:
+        """Return what is not ready yet. A builder that has ended is not waited for: it is started anew."""
+        verdict = self._health.verdict()
+        if verdict is None and self._builder is not None and self._builder.poll() is None:
+            return None if (self._run_dir / BUILDER_SOCKET).exists() else "the builder has not come up"
+        return verdict
 
     def _raise_if_a_part_died(self) -> None:
         for name, part in self._parts.items():
