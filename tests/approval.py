@@ -274,8 +274,3 @@ class Load:
 def nowhere() -> dict[str, str]:
     """Return the settings of an S3 that is away: nobody listens at its endpoint."""
     return {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{free_port()}"}
-
-
-def rows_of(content: bytes) -> list[dict[str, str]]:
-    """Return the rows of a CSV file."""
-    return list(csv.DictReader(io.StringIO(content.decode())))

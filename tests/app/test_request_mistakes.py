@@ -177,7 +177,7 @@ REPLY = [
     mistake("a-band-of-rules", 'band("odds"', 'band("lenders_word"', "app.reply(",
             "reply field 'offers.band'", "band('lenders_word') needs a learned head"),
     mistake("support-of-rules", 'outside_support("odds")', 'outside_support("lenders_word")', "app.reply(",
-            "outsidesupport('lenders_word') needs a learned head"),
+            "outside_support('lenders_word') needs a learned head"),
     mistake("a-reason-of-a-learned-head", 'reason("lenders_word", ', 'reason("odds", ', "app.reply(",
             "reason('odds') needs a rules head"),
     mistake("bands-from-the-lowest", '{"good": 0.5, "bad": 0}', '{"bad": 0, "good": 0.5}', '        band=band(',

@@ -47,7 +47,7 @@ def test_refresh_publishes_and_says_what(operate, cards, tmp_path):
     assert (again.code, again.err) == (0, "")
     assert re.fullmatch(r"refresh: published generation 2-\w{6}: cards", again.out.splitlines()[0])
     assert again.out.splitlines()[1:] == [
-        "  cards                   4 rows, changed",
+        "  cards                   4 rows, changed, 5 before",
         "  issuers                 3 rows",
     ]
 

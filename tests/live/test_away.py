@@ -78,7 +78,7 @@ def test_s3_killed_is_502_and_no_harm_and_polling_goes_on_when_it_is_back(start,
     assert set(pings) == {200}
     catalogue.put(3)
     answer = refresh(server)
-    assert answer.status == 200
+    assert answer.status == 200, server.printed
     assert read_edition(server.post(WHICH_EDITION)) == 3
 
 

@@ -122,6 +122,17 @@ def builder_of(server):
         return None
 
 
+def test_it_says_that_it_is_ready_once_the_refresh_route_answers_too(odds, tmp_path):
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    builder_alone = "import sys, time\nif sys.argv[0].endswith('builder.py'):\n    time.sleep(2)\n"
+    (slow / "app.py").write_text((odds / "app.py").read_text() + builder_alone)
+    made = ("--model-dir", str(odds / "model"), "--data", str(odds / "data"))
+    with starting(slow, tmp_path / "server", "--workers", "2", *made) as server:
+        wait_until_ready(server)
+        assert refresh(server).status == 200
+
+
 @pytest.mark.parametrize("moment", ["idle", "building"])
 def test_a_builder_that_is_killed_is_started_again_and_no_prediction_is_touched(served, pool, moment):
     server, catalogue = served

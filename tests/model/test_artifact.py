@@ -176,10 +176,11 @@ def test_an_app_that_answers_as_before_still_owns_its_model(trained, change):
     check_belongs(trained.artifact(), trained.load(change, folder="changed"))
 
 
-def test_a_manifest_whose_head_lacks_a_field_is_refused(trained):
+@pytest.mark.parametrize("name", ["link", "support", "takes_missing", "inputs"])
+def test_a_manifest_whose_head_lacks_a_field_is_refused(trained, name):
     path = trained.artifact().folder / "manifest.json"
     manifest = json.loads(path.read_text())
-    del manifest["heads"]["odds"]["link"]
+    del manifest["heads"]["odds"][name]
     path.write_text(json.dumps(manifest))
-    with pytest.raises(ArtifactError, match=r"is not a whole manifest \('link' is missing or wrong\)"):
+    with pytest.raises(ArtifactError, match=rf"is not a whole manifest \('{name}' is missing or wrong\)"):
         trained.artifact()

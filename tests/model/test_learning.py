@@ -213,6 +213,25 @@ def test_metrics_overall_and_by_group_are_what_plain_loops_come_to(workshop):
     assert workshop.artifact().manifest["heads"]["odds"]["metrics"]["by"].keys() == groups.keys()
 
 
+def test_groups_are_of_the_rows_that_are_learnt_from(workshop):
+    """Every fourth visit's answer is not known, and rules knock others out."""
+    workshop.write_visits(800)
+    visits = [{**v, "paid": "" if n % 4 == 1 else v["paid"]} for n, v in enumerate(visits_of(workshop))]
+    write_back(workshop, visits)
+    made = "estimator=make_estimator)"
+    _, report = learn(workshop, (made, 'estimator=make_estimator, knock_outs="action", report_by="colour")'))
+    learnt_from = sorted((v for v in visits if v["paid"] and not is_knocked_out(v)), key=lambda v: v["at"])
+    latest = learnt_from[int(len(learnt_from) * 0.8) :]
+    by = {name: (m.rows, round(m.base_rate * 1e9)) for name, m in report.metrics["odds"].by.items()}
+    expected = {}
+    for colour in sorted({v["colour"] for v in latest}):
+        before = [v["paid"] == "True" for v in learnt_from[: -len(latest)] if v["colour"] == colour]
+        rate = round(sum(before) / len(before) * 1e9)
+        expected[colour or "None"] = (sum(v["colour"] == colour for v in latest), rate)
+    assert by == expected
+    assert report.metrics["odds"].rows == len(latest)
+
+
 def test_what_is_told_by_group_is_printed_beside_what_is_told_of_all(workshop):
     workshop.write_visits(300)
     _, report = learn(workshop, BY_COLOUR)

@@ -136,8 +136,6 @@ def test_top_counts_from_the_body_then_the_query_then_the_attributes(ask, in_bod
         (["birch"], "card_ids=elm", "card_ids=alder", ["birch"]),
         (None, "card_ids=elm", "card_ids=alder", ["elm"]),
         (["elm", "elm"], "", None, ["elm"]),
-        ([], "", None, []),
-        (None, "card_ids=", None, []),
     ],
 )
 def test_card_ids_count_from_the_body_then_the_query_then_the_attributes(ask, in_body, query, attributes, expected):

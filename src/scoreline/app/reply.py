@@ -227,7 +227,7 @@ def _declare_entry(
         raise AppError(f"{where}: no head '{given.head}'.{did_you_mean(given.head, heads)}")
     wanted = RulesHead if isinstance(given, (Decision, Reason)) else TreesHead
     if not isinstance(heads[given.head], wanted):
-        verb = type(given).__name__.lower()
+        verb = "outside_support" if isinstance(given, OutsideSupport) else type(given).__name__.lower()
         raise AppError(f"{where}: {verb}('{given.head}') needs a {'learned' if wanted is TreesHead else 'rules'} head")
     return given
 

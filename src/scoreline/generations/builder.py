@@ -23,6 +23,7 @@ from scoreline.generations.manifest import (
     content_digest,
 )
 from scoreline.generations.parts import MakePredictor, load_parts
+from scoreline.generations.remarks import remarks_on
 from scoreline.generations.state import StateFolder, age_s, utc_now
 from scoreline.model.artifact import MANIFEST_FILE as MODEL_MANIFEST
 from scoreline.model.artifact import check_belongs, load_artifact, read_digest
@@ -41,7 +42,9 @@ class RefreshReport:
     changed : whether a generation was published; in a dry run, would have been
     tables : reference table -> rows, changed, etag
     model, store : whether they changed
-    notes : what a person should know: copies taken since a source gave no good file
+    notes : what a person should know: copies taken since a source gave no good file, values and keys
+        that nothing else knows
+    pinned : the number that a rollback holds on to, so that this would not be published
     """
 
     generation: str
@@ -51,17 +54,19 @@ class RefreshReport:
     model: bool = False
     store: bool = False
     notes: list[str] = field(default_factory=list)
+    pinned: int | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return the report as JSON-able data, as the refresh route answers it."""
-        described = {
+        described: dict[str, Any] = {
             "generation": self.generation,
             "changed": self.changed,
             "tables": self.tables,
             "model": {"changed": self.model},
             "store": {"changed": self.store},
         }
-        return {**described, "dry_run": True} if self.dry_run else described
+        more = {"notes": self.notes, "dry_run": self.dry_run, "pinned": self.pinned}
+        return {**described, **{name: value for name, value in more.items() if value}}
 
 
 @dataclass(frozen=True)
@@ -105,8 +110,11 @@ class Builder:
         ScorelineError
             A file is not good. In all cases what was published goes on.
         """
+        if self._app.reference_tables:
+            self._state.refuse_other_source(self._source.where)
         with self._state.locked(), self._state.staging() as staging:
             current = self._state.current()
+            self._refuse_other_app(current)
             if self._state.pinned is not None and not dry_run:
                 return self._stay(current, mode)
             model = self._model_digest(current, mode)
@@ -155,6 +163,13 @@ class Builder:
         """Let the next refresh or poll publish what the sources hold."""
         with self._state.locked():
             self._state.unpin()
+
+    def _refuse_other_app(self, current: Generation | None) -> None:
+        if current is not None and current.app_name not in ("", self._app.name):
+            raise GenerationError(
+                f"{self._state.path}: holds the generations of the app '{current.app_name}', this one is "
+                f"'{self._app.name}'. Name another folder with --state or SCORELINE_STATE."
+            )
 
     def _stay(self, current: Generation | None, mode: Mode) -> RefreshReport:
         if mode == "ask" or current is None:
@@ -247,6 +262,7 @@ class Builder:
             model=current is None or current.model != model,
             store=store is not None and (current is None or current.store != store.digest),
             notes=[one.note for one in tables.values() if one.note],
+            pinned=self._state.pinned,
         )
         if current is not None and current.digest == digest and current.app == self._digest:
             return report
@@ -260,6 +276,7 @@ class Builder:
             number=0,
             digest=digest,
             app=self._digest,
+            app_name=self._app.name,
             model=model,
             store=None if store is None else store.digest,
             columns=() if store is None else store.columns,
@@ -272,6 +289,7 @@ class Builder:
         if parts.artifact.digest != model:
             raise GenerationError(f"{self._model}: was trained anew just now. Run `scoreline refresh` again.")
         check_golden_requests(self._app, parts)
+        report.notes += remarks_on(self._app, parts)
         if parts.store is not None:
             parts.store.close()
         if not dry_run:
@@ -346,7 +364,8 @@ def _describe_generation(generation: Generation) -> dict[str, Any]:
 def _describe(content: TableContent, current: Generation | None, name: str) -> dict[str, Any]:
     before = None if current is None else current.tables.get(name)
     is_changed = before is None or before.digest != content.digest
-    return {"rows": content.rows, "changed": is_changed, "etag": content.etag}
+    rows_before = {} if before is None or before.rows == content.rows else {"rows_before": before.rows}
+    return {"rows": content.rows, **rows_before, "changed": is_changed, "etag": content.etag}
 
 
 def _unchanged(current: Generation) -> dict[str, dict[str, Any]]:

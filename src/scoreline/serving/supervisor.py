@@ -32,7 +32,7 @@ from scoreline.serving.nginx import FOREGROUND, find_nginx, render_configuration
 from scoreline.serving.plan import WorkerPlan, plan_workers
 from scoreline.serving.scoreboard import SLOTS, Scoreboard
 from scoreline.serving.service import load_service
-from scoreline.serving.start import open_generation
+from scoreline.serving.start import open_generation, source_of
 from scoreline.settings import Settings, variables_of
 
 DRAIN_S = 25  # SageMaker sends SIGKILL 30 s after SIGTERM
@@ -78,8 +78,9 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
     run_dir = Path(tempfile.mkdtemp(prefix="scoreline-", dir="/tmp" if os.access("/tmp", os.W_OK) else None))  # noqa: S108
     run_dir.chmod(0o711)
     try:
-        with StateFolder(settings.state).serving(app_digest(service.app)):
-            _Supervisor(settings, service.app.refresh_route, plan, run_dir, say).run(on_ready)
+        state = StateFolder(settings.state)
+        with state.serving(app_digest(service.app), source_of(settings).where):
+            _Supervisor(settings, state, service.app.refresh_route, plan, run_dir, say).run(on_ready)
     finally:
         shutil.rmtree(run_dir, ignore_errors=True)
 
@@ -117,12 +118,14 @@ class _Supervisor:
     def __init__(
         self,
         settings: Settings,
+        state: StateFolder,
         refresh_route: str | None,
         plan: WorkerPlan,
         run_dir: Path,
         say: Callable[[str], None],
     ) -> None:
         self._settings, self._plan, self._run_dir, self._say = settings, plan, run_dir, say
+        self._state, self._number = state, state.number
         self._operator_routes = [GENERATIONS_ROUTE, *([refresh_route] if refresh_route else [])]
         self._board = Scoreboard(run_dir / "scoreboard")
         self._probe_path = f"/-/golden/{secrets.token_hex(16)}"
@@ -145,6 +148,10 @@ class _Supervisor:
             while not self._asked_to_stop:
                 self._raise_if_a_part_died()
                 self._mind_builder()
+                self._say_what_is_published()
+                if not self._state.is_whole:
+                    self._drain()
+                    raise ServeError(f"{self._state.path}: the state folder was removed while serving. Start again.")
                 time.sleep(0.05)
             self._drain()
         finally:
@@ -200,6 +207,15 @@ class _Supervisor:
         self._builder_again_at = time.monotonic() + _BUILDER_PAUSE_S
         command = [sys.executable, "-m", "scoreline.serving.builder"]
         self._builder = subprocess.Popen(command, env=self._environment(), start_new_session=True)
+
+    def _say_what_is_published(self) -> None:
+        """Say what was published since, by whomever: on call one wants to know why answers changed."""
+        number = self._state.number
+        if number != self._number and self._state.is_whole:
+            self._number = number
+            current = self._state.current()
+            if current is not None:
+                self._say(f"serve: published generation {current.name} ({current.why})")
 
     def _start_gunicorn(self) -> subprocess.Popen[bytes]:
         settings = self._settings
