@@ -119,7 +119,7 @@ class Catalogue:
 
     def edition(self, number: int) -> bytes:
         """Return card_variables.csv of an edition: one card is renamed, and one of two comes, the other goes."""
-        terms = "ANY BANK,Edition {},0,300,10,20,false,none,false,false,\n"
+        terms = "ACHIEVA CREDIT UNION,Edition {},0,300,10,20,false,none,false,false,\n"
         rows = "".join(f"{card},{terms.format(number)}" for card in (EDITION, PARITY[number % 2]))
         return (self._cards + rows).encode()
 

@@ -106,6 +106,11 @@ def test_a_column_is_an_attribute_or_an_item_of_its_table():
     assert repr(table) == "Table('t')"
 
 
+def test_a_table_is_gone_through_by_the_names_of_its_columns_in_declared_order():
+    assert list(make_table()) == ["k", "class"]
+    assert "class" in make_table()
+
+
 def test_a_column_that_is_not_there_is_refused_with_what_is():
     with pytest.raises(AppError, match=r"table 't' has no column 'klass'. Did you mean 'class'\? It has: k, class."):
         make_table()["klass"]

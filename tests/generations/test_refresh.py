@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,9 +21,12 @@ from scoreline.app.load import load_app
 from scoreline.cli.main import run
 from scoreline.errors import ArtifactError, GenerationError, ScorelineError, SourceAwayError, StampError
 from scoreline.features.stamp import read_stamp
+from scoreline.generations.builder import Builder
 from scoreline.generations.state import StateFolder
+from scoreline.serving.service import make_predictor
 from scoreline.serving.start import make_builder
 from scoreline.store.embedded import EmbeddedStore
+from scoreline.tables.fetch import FolderSource
 
 
 def command(name, *arguments):
@@ -488,13 +493,29 @@ def test_builders_of_two_processes_publish_once(published):
     assert published.state.number == 2
 
 
-def test_two_sources_in_turn_are_two_contents(published, made, tmp_path):
-    """The ETag that is known is that of one source; another's file is looked at whatever its ETag."""
+class Versioned(FolderSource):
+    """A source whose ETags are versions of its own, as an object store may give them."""
+
+    def fetch(self, names, into, *, known_etag, max_bytes):
+        if known_etag == "version-1":
+            return None
+        return replace(super().fetch(names, into, known_etag=None, max_bytes=max_bytes), etag="version-1")
+
+
+def test_an_etag_counts_at_the_source_that_gave_it_alone(published, made, tmp_path):
+    def refresh(data):
+        settings = settings_for(published.folder, published.state.path)
+        made_by = partial(make_predictor, published.folder)
+        app = load_app(published.folder)
+        return Builder(app, published.state, settings.model, settings.results, Versioned(data), made_by).refresh()
+
     other: Path = copy_cards(made, tmp_path / "other") / "data"
     put(other / "cards.csv", as_csv(CARDS[:-1]))
-    assert published.refresh(data_url=str(other)).changed
-    assert not published.refresh(data_url=str(other)).changed
-    assert published.refresh().changed
+    assert not refresh(published.data).changed
+    assert refresh(other).changed
+    assert not refresh(other).changed
+    assert refresh(published.data).changed
+    assert [table.rows for table in published.current.tables.values()] == [5, 3]
     assert published.state.number == 3
 
 

@@ -79,6 +79,15 @@ def test_of_two_tables_one_may_be_new_and_one_a_copy(published):
     assert len(published.rows("issuers")) == 4
 
 
+def test_a_bad_file_of_another_kind_does_not_stand_beside_the_copy(published):
+    (published.data / "cards.csv").unlink()
+    put(published.data / "cards.parquet", b"PAR1 or so")
+    report = published.refresh("start")
+    assert (report.changed, len(report.notes)) == (False, 1)
+    assert "cards.parquet" in report.notes[0]
+    assert published.rows("cards")[0]["card_id"] == "alder"
+
+
 def test_a_copy_is_refreshed_once_the_source_is_back(published):
     good = change(published.data / "cards.csv", lambda text: b"")
     published.refresh("start")
@@ -98,6 +107,17 @@ def test_a_new_app_py_takes_the_copies_too_and_publishes_for_itself(away):
     assert after.app != before.app
     assert (after.tables["issuers"], after.model) == (before.tables["issuers"], before.model)
     assert {row["color"] for row in away.rows("cards")} == {None}
+
+
+def test_a_new_app_py_with_the_same_content_is_published_for_itself_too(place):
+    edit_app(place, ('"for_students": Boolean,', '"for_students": Boolean, "stars": Integer(optional=True),'))
+    place.refresh("start")
+    before = place.current
+    edit_app(place, ('"stars": Integer(optional=True)', '"stars": Integer(minimum=1, optional=True)'))
+    assert place.refresh("start").changed
+    after = place.current
+    assert (after.number, after.digest, after.why) == (2, before.digest, "changed: app.py")
+    assert after.app != before.app
 
 
 def test_a_copy_that_does_not_fit_a_new_app_py_is_refused_with_what_it_lacks_and_why_it_was_taken(away):

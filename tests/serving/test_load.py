@@ -114,6 +114,15 @@ def test_a_torn_feature_table_is_refused_by_name(triage, settings_of, results, n
     assert str(error).endswith("Run `scoreline feature` again.")
 
 
+def test_a_feature_table_that_is_torn_since_the_last_start_is_refused_too(triage, settings_of, results):
+    settings = settings_of(triage, results=results)
+    open_generation(settings, print)
+    path = store_of(results)
+    path.write_bytes(path.read_bytes()[:-1] + b"\7")
+    with pytest.raises(StampError, match="it was changed or torn"):
+        open_generation(settings, print)
+
+
 @pytest.mark.parametrize("name", ["golden.json", "heads/fulfilment_probability.trees"])
 def test_a_changed_model_file_is_refused_by_name(triage, settings_of, model, name):
     (model / name).write_bytes((model / name).read_bytes()[:-1] + b"\x07")
