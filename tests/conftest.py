@@ -11,6 +11,9 @@ import pytest
 
 from scoreline.app.load import load_app
 
+# Before anything loads OpenMP: threads that wait for one another take most of the time where several processes train.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Parts that PyPI can't bring, and how one sees that they are there.
 PARTS = {
     "nginx": lambda: shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin"),

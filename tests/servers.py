@@ -26,8 +26,9 @@ import psutil
 import pytest
 
 from scoreline.cli.main import run
-from scoreline.serving.service import load_service
-from scoreline.settings import resolve_settings
+from scoreline.serving.service import Service, load_service
+from scoreline.serving.start import open_generation
+from scoreline.settings import Settings, resolve_settings
 
 APP_FOLDER = Path(__file__).parent.parent / "apps/order_triage"
 KEY = ("order_id", "customer_id", "sku_code", "zip_code")
@@ -50,9 +51,20 @@ def made_service(tmp_path_factory):
     """Return the service of `made_app`; one for all tests, since a process can open a store once."""
     if 1 not in _made:
         app = made_app(tmp_path_factory)
-        made = {"app": app, "model": app / "model", "results": app / "results"}
-        _made[1] = load_service(resolve_settings(made, {}))
+        _made[1] = open_service(settings_for(app, tmp_path_factory.mktemp("state")))
     return _made[1]
+
+
+def settings_for(app: Path, state: Path, **others: Any) -> Settings:
+    """Return settings made from an app's folders and a state folder, whatever this machine has."""
+    own = {name: app / name for name in ("data", "model", "results")}
+    return resolve_settings({"app": app, **own, "state": state, **others}, {})
+
+
+def open_service(settings: Settings) -> Service:
+    """Verify and publish what the folders hold, as `serve` does at start, and load it, as its workers do."""
+    open_generation(settings, print)
+    return load_service(settings)
 
 
 def make_app(folder: Path) -> Path:
@@ -327,8 +339,13 @@ class Server(Command):
 
 @contextlib.contextmanager
 def serving(app: Path, model: Path, folder: Path, *options: str, **environment: str):
-    """Give a ready server of an app with the model and features of another; stop it at the end."""
+    """Give a ready server of an app with the model and features of another; stop it at the end.
+
+    Its generations are kept in `folder`, so that servers share none, unless the options or the
+    environment name a state folder.
+    """
     made = ("--model-dir", str(model / "model"), "--results", str(model / "results"))
+    environment.setdefault("SCORELINE_STATE", str(folder / "state"))
     folder.mkdir(exist_ok=True)
     server = Server(app, folder, *made, *options, environment=environment)
     try:

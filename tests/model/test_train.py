@@ -47,7 +47,7 @@ def test_a_model_folder_holds_what_its_manifest_names(trained):
     assert set(manifest["files"]) == {
         "golden.json", "heads/odds.parity.npz", "heads/odds.skops", "heads/odds.trees",
     }  # fmt: skip
-    assert (manifest["format"], manifest["app"]) == (1, "visits")
+    assert (manifest["format"], manifest["app"]) == (2, "visits")
     assert manifest["heads"]["odds"]["rows"] == {"train": 180, "calibrate": 60, "test": 60}
 
 

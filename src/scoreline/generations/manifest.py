@@ -56,6 +56,7 @@ class Generation:
     number : 0 before it is published
     digest : SHA-256 of the content, equal on two hosts with equal content
     app : digest of the app that it was made for
+    app_name : that app's name
     model : digest of the artifact
     store : digest of the feature table that the online store was built with; None without a store
     columns : columns of the store's rows, in order
@@ -72,6 +73,7 @@ class Generation:
     tables: Mapping[str, TableContent]
     why: str
     created_at: str
+    app_name: str = ""
     format: int = FORMAT
 
     @cached_property

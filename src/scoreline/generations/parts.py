@@ -75,8 +75,12 @@ def load_parts(
 
 def _load_store(app: App, path: Path, generation: Generation, former: Parts | None) -> EmbeddedStore:
     same = former is not None and former.generation.store == generation.store
-    if former is not None and same and former.store is not None and former.store.is_open:
-        return former.store  # one that is not open yet would be opened by its old path, which may be gone
+    if former is not None and same and former.store is not None:
+        if former.store.is_open:
+            return former.store
+        # Not by its old path, which may be gone; and what came open through a fork goes first, since LMDB takes
+        # every link to its file for open here too.
+        former.store.close()
     store = EmbeddedStore(path)
     if store.read_meta()["plan"] != make_plan(app).digest:
         raise StampError(f"{path}: belongs to another feature table. Run `scoreline feature` again.")

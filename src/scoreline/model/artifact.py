@@ -28,6 +28,7 @@ FORMAT = 2
 MANIFEST_FILE, GOLDEN_FILE, HEADS_FOLDER = "manifest.json", "golden.json", "heads"
 TREES_SUFFIX, CORPUS_SUFFIX = ".trees", ".parity.npz"  # of a head's files, beside its estimator's
 _REQUIRED = {"app", "schemas", "features", "heads", "files"}
+_DECLARED = ("kind", "rules", "target", "inputs", "monotonic", "knock_outs")  # of a head; the rest came of training
 _AGAIN = "Run `scoreline train` again."
 
 
@@ -206,7 +207,7 @@ def check_belongs(artifact: Artifact, app: App) -> None:
     for name, head in now["heads"].items():
         if name not in made["heads"]:
             raise ArtifactError(f"{artifact.folder}: has no head '{name}'.{did_you_mean(name, made['heads'])} {_AGAIN}")
-        kept = {field: made["heads"][name].get(field) for field in head}
+        kept = {field: value for field, value in made["heads"][name].items() if field in _DECLARED}
         _compare(artifact.folder, f"head '{name}',", _by_rule(kept), _by_rule(head))
 
 

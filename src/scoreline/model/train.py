@@ -193,6 +193,7 @@ def _learn(head: TreesHead, inputs: Inputs, rows: _Rows, staging: Path) -> _Made
     split = split_by_time(rows.times[known]) if len(y) else None
     why = "no row has the target" if split is None else why_not_learnable(y, split)
     if why is not None or split is None:
+        why = f"of the rows that no knock-out rule holds for, {why}" if rows.knocked_out.any() else why
         return _Made(None, {"absent": why}, absent=why)
     note(f"train: fitting {head.name} on {int(split.train.sum()):,} rows")
     blank = np.isnan(x[split.train]).all(axis=0)

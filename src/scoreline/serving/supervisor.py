@@ -26,13 +26,14 @@ from scoreline.generations.manifest import app_digest
 from scoreline.generations.state import StateFolder
 from scoreline.serving.answer import PROBE_VARIABLE
 from scoreline.serving.builder import GENERATIONS_ROUTE
+from scoreline.serving.builder import SOCKET as BUILDER_SOCKET
 from scoreline.serving.entry import PUBLISHED_VARIABLE
 from scoreline.serving.health import Health, HealthServer
 from scoreline.serving.nginx import FOREGROUND, find_nginx, render_configuration, unprivileged_user
 from scoreline.serving.plan import WorkerPlan, plan_workers, socket_paths
 from scoreline.serving.scoreboard import SLOTS, Scoreboard
 from scoreline.serving.service import load_service
-from scoreline.serving.start import open_generation
+from scoreline.serving.start import open_generation, source_of
 from scoreline.settings import Settings, variables_of
 
 DRAIN_S = 25  # SageMaker sends SIGKILL 30 s after SIGTERM
@@ -78,8 +79,9 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
     run_dir = Path(tempfile.mkdtemp(prefix="scoreline-", dir="/tmp" if os.access("/tmp", os.W_OK) else None))  # noqa: S108
     run_dir.chmod(0o711)
     try:
-        with StateFolder(settings.state).serving(app_digest(service.app)):
-            _Supervisor(settings, service.app.refresh_route, plan, run_dir, say).run(on_ready)
+        state = StateFolder(settings.state)
+        with state.serving(app_digest(service.app), source_of(settings).where):
+            _Supervisor(settings, state, service.app.refresh_route, plan, run_dir, say).run(on_ready)
     finally:
         shutil.rmtree(run_dir, ignore_errors=True)
 
@@ -117,12 +119,14 @@ class _Supervisor:
     def __init__(
         self,
         settings: Settings,
+        state: StateFolder,
         refresh_route: str | None,
         plan: WorkerPlan,
         run_dir: Path,
         say: Callable[[str], None],
     ) -> None:
         self._settings, self._plan, self._run_dir, self._say = settings, plan, run_dir, say
+        self._state, self._number = state, state.number
         self._operator_routes = [GENERATIONS_ROUTE, *([refresh_route] if refresh_route else [])]
         self._board = Scoreboard(run_dir / "scoreboard")
         self._probe_path = f"/-/golden/{secrets.token_hex(16)}"
@@ -148,6 +152,10 @@ class _Supervisor:
             while not self._asked_to_stop:
                 self._raise_if_a_part_died()
                 self._mind_builder()
+                self._say_what_is_published()
+                if not self._state.is_whole:
+                    self._drain()
+                    raise ServeError(f"{self._state.path}: the state folder was removed while serving. Start again.")
                 time.sleep(0.05)
             self._drain()
         finally:
@@ -206,6 +214,15 @@ class _Supervisor:
         command = [sys.executable, "-m", "scoreline.serving.builder"]
         self._builder = subprocess.Popen(command, env=self._environment(), start_new_session=True)
 
+    def _say_what_is_published(self) -> None:
+        """Say what was published since, by whomever: on call one wants to know why answers changed."""
+        number = self._state.number
+        if number != self._number and self._state.is_whole:
+            self._number = number
+            current = self._state.current()
+            if current is not None:
+                self._say(f"serve: published generation {current.name} ({current.why})")
+
     def _start_gunicorn(self) -> subprocess.Popen[bytes]:
         settings = self._settings
         environment = self._environment() | {
@@ -227,11 +244,18 @@ class _Supervisor:
 
     def _wait_until_ready(self) -> None:
         give_up = time.monotonic() + _START_S
-        while not self._asked_to_stop and self._health.verdict() is not None:
+        while not self._asked_to_stop and (missing := self._missing()) is not None:
             self._raise_if_a_part_died()
             if time.monotonic() > give_up:
-                raise ServeError(f"not ready within {_START_S} s: {self._health.verdict()}")
+                raise ServeError(f"not ready within {_START_S} s: {missing}")
             time.sleep(0.02)
+
+    def _missing(self) -> str | None:
+        """Return what is not ready yet. A builder that has ended is not waited for: it is started anew."""
+        verdict = self._health.verdict()
+        if verdict is None and self._builder is not None and self._builder.poll() is None:
+            return None if (self._run_dir / BUILDER_SOCKET).exists() else "the builder has not come up"
+        return verdict
 
     def _raise_if_a_part_died(self) -> None:
         for name, part in self._parts.items():
