@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import numpy as np
-
 from scoreline import App, Boolean, Category, Integer, Number, Rule, Text, Time, decision, probability, reason
 from scoreline.model.artifact import Artifact, Golden
-from scoreline.model.trees import FlatTrees
+from scoreline.model.packing import Tree, pack_trees
 
 COLUMNS = ["order_id", "line", "at", "note", "stock", "status", "served", "price"]
 NOW = 1_625_430_662_000_000
@@ -50,12 +48,8 @@ def make_app(**reply):
 
 def price_stump():
     """A tree that gives -2 for a price of at most 100, else 3; a missing price counts as low."""
-    return FlatTrees(
-        roots=np.array([0], np.int32), feature=np.array([0, 0, 0], np.int32), threshold=np.array([100.0, 0, 0]),
-        left=np.array([1, 1, 2], np.int32), right=np.array([2, 1, 2], np.int32),
-        default_left=np.array([True, False, False]), value=np.array([0, -2.0, 3.0]), base=0.0, depth=1,
-        inclusive=True, float_width=64, features=2,
-    )  # fmt: skip
+    stump = Tree([1, -1, -1], [2, -1, -1], [0, 0, 0], [100.0, 0, 0], [True, False, False], [0, -2.0, 3.0])
+    return pack_trees([stump], base=[0.0], features=2)
 
 
 LOW, HIGH = 1 / (1 + math.exp(1.5)), 1 / (1 + math.exp(-3.5))  # 0.5 is added to -2 and 3

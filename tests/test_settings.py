@@ -106,6 +106,7 @@ def test_spaces_around_a_value_do_not_matter():
         ("SCORELINE_MAX_BODY_MB", "6MB", "mebibytes, for example 6"),
         ("SCORELINE_RUNTIME", "onnx", "kernel, gtil or estimator"),
         ("SAGEMAKER_BATCH", "perhaps", "true or false"),
+        ("SCORELINE_WORKER_CLASS", "gevent", "asgi or sync"),
         *(
             ("SCORELINE_MAX_BAD_PERCENT", bad, "a share from 0 to 100, for example 1")
             for bad in ("-1", "101", "nan", "inf", "1%")
