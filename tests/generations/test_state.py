@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -278,14 +279,16 @@ def test_a_file_in_the_way_is_named_with_what_to_do(tmp_path, below):
     assert said.endswith("Name another with SCORELINE_STATE.")
 
 
-@pytest.fixture
-def not_root():
-    """Be a user whom file modes bind: root is none."""
+@contextlib.contextmanager
+def bound_by_file_modes():
+    """Be a user whom they bind: root is none."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)
-    yield
-    os.seteuid(user)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 @pytest.fixture
@@ -297,14 +300,53 @@ def open_to_all():
         yield Path(folder)
 
 
-def test_a_folder_where_this_user_may_not_write_is_refused_as_a_whole(open_to_all, request):
-    for path in [open_to_all, *open_to_all.rglob("*")]:
+def lock_up(folder):
+    for path in [folder, *folder.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
-    request.getfixturevalue("not_root")
-    for path in (open_to_all / "state", open_to_all / "new"):
-        assert refusal(path) == (
-            f"{path}: the state folder can't be written (Permission denied). Name another with SCORELINE_STATE."
-        )
+
+
+def test_a_folder_where_this_user_may_not_write_is_refused_as_a_whole(open_to_all):
+    lock_up(open_to_all)
+    with bound_by_file_modes():
+        for path in (open_to_all / "state", open_to_all / "new"):
+            assert refusal(path) == (
+                f"{path}: the state folder can't be written (Permission denied). Name another with SCORELINE_STATE."
+            )
+
+
+def test_whoever_only_looks_needs_no_leave_to_write_and_sees_all(open_to_all):
+    path = open_to_all / "state"
+    StateFolder(path).note_source("cards", etag="one")
+    with StateFolder(path).serving(APP):
+        lock_up(open_to_all)
+        with bound_by_file_modes():
+            looking = StateFolder(path, read_only=True)
+            assert (looking.number, looking.current().number, looking.pinned) == (1, 1, None)
+            assert looking.source("cards") == {"etag": "one"}
+            assert looking.servers() == {os.getpid(): APP}
+        (path / "servers").chmod(0o755)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_whoever_only_looks_makes_nothing(tmp_path, there):
+    path = tmp_path / "state"
+    if there:
+        path.mkdir()
+    with pytest.raises(GenerationError) as caught:
+        StateFolder(path, read_only=True)
+    assert str(caught.value) == f"{path}: nothing is published here yet. Run `scoreline refresh`."
+    assert path.exists() is there
+    assert not there or list(path.iterdir()) == []
+
+
+def test_a_folder_that_was_removed_or_made_anew_is_not_the_one_that_was_opened(state):
+    publish(state)
+    assert state.is_whole
+    state.path.rename(state.path.with_name("aside"))
+    assert not state.is_whole
+    again = StateFolder(state.path)
+    assert (again.is_whole, again.number) == (True, 0)
+    assert not state.is_whole
 
 
 # Servers

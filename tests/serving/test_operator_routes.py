@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import shutil
 import socket
 import sys
 
@@ -222,6 +223,7 @@ def test_while_the_builder_is_away_its_route_is_a_problem(server):
         (server.run_dir / "builder.sock").rename(server.run_dir / "aside.sock")
         reply = refresh(server)
         assert (reply.status, reply.headers["Content-Type"]) == (503, "application/problem+json")
+        assert reply.json()["type"] == "urn:scoreline:problem:no-builder"
         assert server.post(PERSON).status == 200
     finally:
         (server.run_dir / "aside.sock").rename(server.run_dir / "builder.sock")
@@ -264,6 +266,7 @@ def test_commands_reach_the_running_server(server, tmp_path):
     assert (code, err) == (0, "")
     generation = out.splitlines()[0].removeprefix("refresh: published generation ").removesuffix(": cards")
     assert named(server.post(PERSON)) == ("By command", generation)
+    wait_until(lambda: f"serve: published generation {generation} (changed: cards)\n" in server.printed)
     code, out, _ = command(server, tmp_path, "status")
     assert (code, out.splitlines()[0]) == (0, f"generation {generation}; pid {server.process.pid}")
     code, out, _ = command(server, tmp_path, "rollback")
@@ -276,6 +279,16 @@ def test_commands_reach_the_running_server(server, tmp_path):
     assert command(server, tmp_path, "rollback", "--unpin")[0] == 0
     assert refresh(server).json()["changed"] is True
     assert named(server.post(PERSON))[0] == "By command"
+
+
+def test_a_refresh_from_another_source_is_refused_while_the_server_runs(server, tmp_path):
+    shutil.copytree(server.app / "data", tmp_path / "other")
+    code, out, err = command(server, tmp_path, "refresh", "--data", str(tmp_path / "other"))
+    assert (code, out) == (1, "")
+    assert err == (
+        f"scoreline: the server with pid {server.process.pid} takes reference tables from {server.app / 'data'}, this "
+        f"command from {tmp_path / 'other'}. Set SCORELINE_DATA_URL, or --data, as the server has it.\n"
+    )
 
 
 # Polling, and starts of their own
@@ -323,3 +336,13 @@ def test_polling_brings_a_new_table_and_minds_neither_a_bad_one_nor_one_that_is_
     # without a token nobody has it
     assert ask(again.port, "GET", "/generations", headers={"Authorization": "Bearer None"}).status == 403
     assert os.environ.get("SCORELINE_ADMIN_TOKEN") is None
+
+
+def test_a_state_folder_that_is_removed_ends_the_server_and_says_so(start):
+    server = start()
+    assert server.post(PERSON).status == 200
+    shutil.rmtree(server.state)
+    assert server.wait() == 1
+    assert server.nothing_is_left()
+    last = server.err.read_text().splitlines()[-1]
+    assert last == f"scoreline: {server.state}: the state folder was removed while serving. Start again."

@@ -201,7 +201,7 @@ class StateFolder:
     def _servers(self) -> dict[int, dict[str, str]]:
         alive = {}
         for path in (self.path / "servers").glob("*.json"):
-            with contextlib.suppress(OSError, ValueError, KeyError), path.open("r+") as file:
+            with contextlib.suppress(OSError, ValueError, KeyError), path.open() as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     path.unlink(missing_ok=True)  # nobody holds it: its server was killed
