@@ -5,6 +5,7 @@ Whatever is started here is stopped here, by its process id, also when the test 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import csv
 import http.client
@@ -26,6 +27,7 @@ import psutil
 import pytest
 
 from scoreline.cli.main import run
+from scoreline.serving.asgi_app import AsgiShell
 from scoreline.serving.service import Service, load_service
 from scoreline.serving.start import open_generation
 from scoreline.settings import Settings, resolve_settings
@@ -360,3 +362,26 @@ def _runs(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def ask_asgi(service, method, path, headers, body, query=""):
+    """Ask a service through the ASGI shell, the body in two pieces; return status, headers and body."""
+    half = len(body) // 2
+    pieces = [
+        {"type": "http.request", "body": body[:half], "more_body": True},
+        {"type": "http.request", "body": body[half:], "more_body": False},
+    ]
+    sent = []
+
+    async def receive():
+        return pieces.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": fields}
+    asyncio.run(AsgiShell(service, timeout_s=60)(scope, receive, send))
+    start, end = sent
+    named = {name.decode().title(): value.decode() for name, value in start["headers"]}
+    return start["status"], named, end["body"]

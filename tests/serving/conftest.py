@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from oracle import oracle_rows
-from servers import Answered, made_app, made_service, settings_for
+from servers import Answered, ask_asgi, made_app, made_service, settings_for
 
 from scoreline.serving.answer import answer
 from scoreline.serving.flask_app import create_app
@@ -62,9 +62,9 @@ def batch(but):
     return but(batch=True)
 
 
-@pytest.fixture(params=["answer", "flask"])
+@pytest.fixture(params=["answer", "flask", "asgi"])
 def ask(request, service):
-    """Give a function that asks the service, once through `answer` alone and once through Flask."""
+    """Give a function that asks the service, through `answer` alone, through Flask and through ASGI."""
 
     def through_answer(body=b"", method="POST", path="/invocations", headers=None, query="", of=service):
         given = answer(of, method, path, headers or {}, body, query)
@@ -75,7 +75,10 @@ def ask(request, service):
         given = client.open(path, method=method, headers=headers or {}, data=body, query_string=query)
         return Answered(given.status_code, dict(given.headers), given.data)
 
-    return {"answer": through_answer, "flask": through_flask}[request.param]
+    def through_asgi(body=b"", method="POST", path="/invocations", headers=None, query="", of=service):
+        return Answered(*ask_asgi(of, method, path, headers or {}, body, query))
+
+    return {"answer": through_answer, "flask": through_flask, "asgi": through_asgi}[request.param]
 
 
 @pytest.fixture

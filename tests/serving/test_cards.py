@@ -7,7 +7,7 @@ import json
 
 import pytest
 from cards import CARDS, PERSON, copy_cards, made_cards
-from servers import Answered, open_service, settings_for
+from servers import Answered, ask_asgi, open_service, settings_for
 
 from scoreline.generations.state import StateFolder, utc_now
 from scoreline.serving.answer import answer
@@ -27,9 +27,9 @@ def service(tmp_path_factory):
     return open_service(settings_for(made_cards(tmp_path_factory), tmp_path_factory.mktemp("state")))
 
 
-@pytest.fixture(params=["answer", "flask"])
+@pytest.fixture(params=["answer", "flask", "asgi"])
 def ask(request, service):
-    """Give a function that asks for predictions, once through `answer` alone and once through Flask."""
+    """Give a function that asks for predictions, through `answer` alone, through Flask and through ASGI."""
 
     def through_answer(body, headers=JSON, query="", of=service):
         given = answer(of, "POST", "/invocations", headers, json.dumps(body).encode(), query)
@@ -40,7 +40,10 @@ def ask(request, service):
         given = client.post("/invocations", headers=headers, data=json.dumps(body), query_string=query)
         return Answered(given.status_code, dict(given.headers), given.data)
 
-    return {"answer": through_answer, "flask": through_flask}[request.param]
+    def through_asgi(body, headers=JSON, query="", of=service):
+        return Answered(*ask_asgi(of, "POST", "/invocations", headers, json.dumps(body).encode(), query))
+
+    return {"answer": through_answer, "flask": through_flask, "asgi": through_asgi}[request.param]
 
 
 def ids(reply):
