@@ -16,7 +16,7 @@ up: $(VENV)/.ready  ## feature, train, serve, inference (APP=order_triage or app
 	@$(BIN)/scoreline up --app apps/$(APP)
 
 test: $(VENV)/.ready-dev  ## run all tests; parts that PyPI can't bring are listed at the end
-	@$(BIN)/python -m pytest -q -p no:cacheprovider
+	@$(BIN)/python -m pytest -q -p no:cacheprovider -n auto --maxprocesses 2
 
 check: lint  ## lint, types, import directions and the fast tests: under 2 minutes
 	@$(BIN)/python -m pytest -q -p no:cacheprovider -m 'not slow' -n auto --maxprocesses 4
