@@ -27,7 +27,8 @@ lint: $(VENV)/.ready-dev  ## lint, types and import directions alone
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports > .import-linter.log 2>&1 || { cat .import-linter.log; exit 1; }
 
-bench: $(VENV)/.ready-dev  ## measure the runtimes of trees beside one another
+bench: $(VENV)/.ready-dev  ## measure HTTP beside empty handlers and peers, and the runtimes of trees (needs wrk)
+	@$(BIN)/python benchmarks/run.py --update-readme
 	@$(BIN)/python benchmarks/trees.py
 
 format: $(VENV)/.ready-dev  ## format the code

@@ -57,7 +57,7 @@ def post_fork(server: Any, worker: Any) -> None:
     shell = sys.modules.get("scoreline.serving.asgi")
     if shell is not None:
         slot = worker.scoreline_slot
-        shell.app.busy = lambda is_busy: _board.begin(slot) if is_busy else _board.end(slot)
+        shell.app.busy = lambda since: _board.end(slot) if since is None else _board.begin(slot, since)
 
 
 def child_exit(server: Any, worker: Any) -> None:
