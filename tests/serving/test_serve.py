@@ -324,6 +324,7 @@ def test_a_kill_of_the_supervisor_takes_nginx_and_gunicorn_along(start):
 
 def test_a_worker_that_is_killed_is_replaced_without_an_error(start, keys):
     server = start()
+    wait_until(lambda: len(server.workers()) == 2)  # it is ready with the first
     killed, kept = server.workers()
     killed.kill()
     assert {server.post(key).status for key in keys[:50]} == {200}
