@@ -25,6 +25,7 @@ _OPTIONS |= {
     "refresh_s": "",
     "worker_class": "--worker-class",
     "admin_token": "",
+    "default_accept": "",
 }
 
 

@@ -104,6 +104,11 @@ def test_spaces_around_a_value_do_not_matter():
         ("MODEL_SERVER_TIMEOUT", "5m", "seconds, for example 60"),
         ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "0", "seconds, for example 60"),
         ("SCORELINE_MAX_BODY_MB", "6MB", "mebibytes, for example 6"),
+        (
+            "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT",
+            "csv",
+            "one of application/json, text/csv, application/jsonlines, application/x-npy",
+        ),
         ("SCORELINE_RUNTIME", "onnx", "kernel, gtil or estimator"),
         ("SAGEMAKER_BATCH", "perhaps", "true or false"),
         ("SCORELINE_WORKER_CLASS", "gevent", "asgi or sync"),

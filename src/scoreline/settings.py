@@ -76,10 +76,15 @@ def _runtime(text: str) -> str:
     return {name: name for name in ("kernel", "gtil", "estimator")}[text.lower()]
 
 
+def _media_type(text: str) -> str:
+    return {name: name for name in REPLY_TYPES}[text.lower()]
+
+
 def _flag(text: str) -> bool:
     return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
 
 
+REPLY_TYPES = ("application/json", "text/csv", "application/jsonlines", "application/x-npy")
 _NUMBER, _FOLDER = "a whole number above 0, for example 2", "a folder"
 SETTINGS = (
     Setting("app", ("SCORELINE_APP",), Path, _FOLDER, "", None, "The app's folder, with app.py. Default: here."),
@@ -149,6 +154,11 @@ SETTINGS = (
         "In a batch transform job: every body that can be parsed is 200, with errors as entries.",
     ),
     Setting(
+        "default_accept", ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT",), _media_type,
+        f"one of {', '.join(REPLY_TYPES)}", "", None,
+        "What a request is answered in that asks for nothing. Default: what it came in.",
+    ),
+    Setting(
         "max_bad_percent", ("SCORELINE_MAX_BAD_PERCENT",), _share, "a share from 0 to 100, for example 1",
         "% of a table's rows", 1.0, "Unreadable rows that a table may have, as a share.",
     ),
@@ -193,6 +203,7 @@ class Settings:
     nginx: Path | None
     runtime: str | None
     batch: bool
+    default_accept: str | None
     max_bad_percent: float
     max_bad_rows: int
     url: str | None

@@ -232,6 +232,16 @@ def _declare_entry(
     return given
 
 
+def of_heads(fields: Mapping[str, ReplyField]) -> dict[str, EntryField]:
+    """Return the fields that heads alone make, of an entry where there is a ranked list.
+
+    They are what can be said of inputs that come without the record which they were made from.
+    """
+    listed = [kind for kind in fields.values() if isinstance(kind, Ranked)]
+    among: Mapping[str, Any] = listed[0].fields if listed else fields
+    return {name: kind for name, kind in among.items() if not isinstance(kind, (Echo, Count))}
+
+
 def declare_csv(fields: Mapping[str, ReplyField], columns: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """Check the columns of a CSV reply: each names a reply field, or `list.field` for the first entry of a list."""
     declared: dict[str, tuple[str, ...]] = {}

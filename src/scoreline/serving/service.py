@@ -13,13 +13,14 @@ from typing import Any
 
 from scoreline.app.declaration import App
 from scoreline.app.load import load_app, load_module, shown
-from scoreline.errors import AppError, GenerationError, ScorelineError
+from scoreline.errors import AppError, GenerationError, ScorelineError, SettingError
 from scoreline.generations.parts import Parts, load_parts
 from scoreline.generations.state import StateFolder, age_s
 from scoreline.model.artifact import Artifact
 from scoreline.predictor import Predictor, check_golden
+from scoreline.serving.codecs import reply_tables, types_given, types_taken
 from scoreline.serving.records import schema_of
-from scoreline.settings import Settings
+from scoreline.settings import Settings, variables_of
 
 OWN_PREDICTOR = "predictor.py"
 ADOPT_S = 5  # a worker that can't adopt a published generation in this time is replaced
@@ -43,6 +44,10 @@ class Service:
     def __init__(self, app: App, settings: Settings, state: StateFolder) -> None:
         self.app = app
         self.schema = schema_of(app)
+        self.taken = types_taken(self.schema)
+        self.tables = reply_tables(app)
+        self.given = types_given(numbers=self.tables.request.is_numeric or self.tables.inputs.is_numeric)
+        self.default_accept = _default_accept(settings, self.given)
         self.max_body_bytes = settings.max_body_mb << 20
         self.batch = settings.batch
         self.replace_worker: Callable[[], None] | None = None  # set in workers of a server that replaces them
@@ -129,6 +134,14 @@ class Service:
             yield
         finally:
             timer.cancel()
+
+
+def _default_accept(settings: Settings, given: tuple[str, ...]) -> str | None:
+    chosen = settings.default_accept
+    if chosen is not None and chosen not in given:
+        variable = variables_of("default_accept")[0]
+        raise SettingError(f"{variable}={chosen!r}: this app's replies are not numbers alone; expected another type")
+    return chosen
 
 
 def load_service(settings: Settings) -> Service:
