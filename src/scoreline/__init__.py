@@ -9,7 +9,17 @@ from scoreline.app.columns import Boolean, Category, Integer, Number, Text, Time
 from scoreline.app.declaration import App
 from scoreline.app.features import latest, lookup
 from scoreline.app.heads import Rule, feature
-from scoreline.app.reply import band, decision, left_out, offered, outside_support, probability, ranked, reason
+from scoreline.app.reply import (
+    band,
+    decision,
+    left_out,
+    offered,
+    outside_support,
+    probabilities,
+    probability,
+    ranked,
+    reason,
+)
 
 __all__ = [
     "App",
@@ -29,6 +39,7 @@ __all__ = [
     "lookup",
     "offered",
     "outside_support",
+    "probabilities",
     "probability",
     "ranked",
     "reason",

@@ -11,7 +11,7 @@ from scoreline.errors import AppError
 
 RIGHT_APP = """\
 from scoreline import App, Boolean, Category, Integer, Number, Rule, Text, Time
-from scoreline import decision, latest, lookup, probability, reason
+from scoreline import decision, latest, lookup, probabilities, probability, reason
 
 app = App("shop")
 

@@ -296,6 +296,14 @@ REPLY = [
         "reply field 'action'", "decision('odds') needs a rules head",
     ),
     mistake(
+        "the-probabilities-of-a-boolean-target", 'odds=probability("odds")', 'odds=probabilities("odds")', "app.reply(",
+        "reply field 'odds'", "its target is a Boolean; give probability('odds')",
+    ),
+    mistake(
+        "the-probability-of-one-class-of-a-boolean-target", 'probability("odds")', 'probability("odds", of="YES")',
+        "app.reply(", "reply field 'odds'", "of= is for a Category target",
+    ),
+    mistake(
         "a-reason-of-a-learned-head", 'reason("action")', 'reason("odds")', "app.reply(",
         "reply field 'why'", "reason('odds') needs a rules head",
     ),
@@ -309,7 +317,7 @@ REPLY = [
     ),
     mistake(
         "a-field-that-is-text", "order_id=orders.order_id", 'order_id="order_id"', "app.reply(",
-        "reply field 'order_id'", "expected a key column, decision(), reason(), probability(), band() or",
+        "reply field 'order_id'", "expected a key column, decision(), reason(), probability(), probabilities(),",
         "got 'order_id'",
     ),
     mistake(

@@ -76,7 +76,7 @@ def test_a_head_that_was_not_learnt_then_and_is_not_there_now_is_no_difference()
     [
         pytest.param(lambda odds: odds * 0.5, "head 'odds' gives", id="another-number"),
         pytest.param(lambda odds: odds * np.nan, "head 'odds' gives nan", id="no-number"),
-        pytest.param(lambda odds: odds[:1], r"head 'odds' gives shape \(1,\) for 2 rows", id="too-few-numbers"),
+        pytest.param(lambda odds: odds[:1], r"head 'odds' gives shape \(1,\), expected \(2,\)", id="too-few-numbers"),
         pytest.param(lambda odds: odds[:, None], r"head 'odds' gives shape \(2, 1\)", id="a-matrix"),
         pytest.param(lambda odds: None, "head 'odds' gives nothing", id="nothing"),
     ],

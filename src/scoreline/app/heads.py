@@ -83,11 +83,12 @@ class RulesHead:
 
 @dataclass(frozen=True)
 class TreesHead:
-    """A head learnt from a Boolean target: the probability that it is true.
+    """A head learnt from a Boolean target: the probability that it is true. Of a Category: that of each class.
 
     Attributes
     ----------
     estimator : called by `train` only; returns an unfitted scikit-learn gradient boosting classifier
+    classes : the values of a Category target, empty for a Boolean one
     monotonic : input -> 1 (the probability never falls as it rises) or -1 (never rises)
     knock_outs : a rules head; rows that any of its rules but the last holds for are not learnt from, and
         their probability is 0
@@ -101,6 +102,7 @@ class TreesHead:
     monotonic: Mapping[str, int] = field(default_factory=dict)
     knock_outs: str | None = None
     report_by: str | None = None
+    classes: tuple[str, ...] = ()
 
 
 Head = RulesHead | TreesHead
@@ -143,8 +145,14 @@ def declare_trees(
     where = f"head '{name}'"
     if not isinstance(target, Column) or target.table is not spine:
         raise AppError(f"{where}: expected target= a column of the spine '{spine.spec.name}', got {target!r}")
-    if not isinstance(target.type, Boolean):
-        raise AppError(f"{where}: target {target} is {target.type.name}; expected Boolean")
+    if not isinstance(target.type, (Boolean, Category)):
+        raise AppError(f"{where}: target {target} is {target.type.name}; expected Boolean or Category")
+    classes = target.type.values if isinstance(target.type, Category) else ()
+    if len(classes) == 1:
+        raise AppError(f"{where}: target {target} has one category; expected at least two to tell apart")
+    for name_of_option, given in (("monotonic", monotonic), ("knock_outs", knock_outs), ("report_by", report_by)):
+        if classes and given:
+            raise AppError(f"{where}: {name_of_option}= is for Boolean targets; {target} is a Category")
     if not callable(estimator):
         raise AppError(f"{where}: expected estimator= a function that makes the estimator, got {estimator!r}")
     if not inputs:
@@ -164,7 +172,7 @@ def declare_trees(
     if report_by is not None:
         _feature_type(where, report_by, features)
     name_of_rules = None if knock_outs is None else knock_outs.name
-    return TreesHead(name, target.name, tuple(inputs), estimator, dict(monotonic), name_of_rules, report_by)
+    return TreesHead(name, target.name, tuple(inputs), estimator, dict(monotonic), name_of_rules, report_by, classes)
 
 
 def _feature_type(where: str, name: str, features: Mapping[str, ColumnType]) -> ColumnType:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -27,7 +27,7 @@ class Echo:
 
 @dataclass(frozen=True)
 class Decision:
-    """The `then` of the rule that held."""
+    """The `then` of the rule that held; of a head learnt from a Category, its likeliest class."""
 
     head: str
 
@@ -55,14 +55,33 @@ class Reason:
 
 @dataclass(frozen=True)
 class Probability:
-    """A learned head's probability, rounded to `digits`; null where the artifact has no such head."""
+    """A learned head's probability, rounded to `digits`; null where the artifact has no such head.
+
+    Attributes
+    ----------
+    of : the class whose probability it is; None where the head's target is a Boolean
+    """
+
+    head: str
+    digits: int
+    of: str | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return the field as JSON-able data."""
+        described: dict[str, Any] = {"probability": self.head, "digits": self.digits}
+        return described if self.of is None else {**described, "of": self.of}
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """An object: each class of a head learnt from a Category -> its probability, rounded to `digits`."""
 
     head: str
     digits: int
 
     def describe(self) -> dict[str, Any]:
         """Return the field as JSON-able data."""
-        return {"probability": self.head, "digits": self.digits}
+        return {"probabilities": self.head, "digits": self.digits}
 
 
 @dataclass(frozen=True)
@@ -112,7 +131,8 @@ class Ranked:
         return {"ranked": self.by, "fields": {name: entry.describe() for name, entry in self.fields.items()}}
 
 
-EntryField = Echo | Decision | Reason | Probability | Band | OutsideSupport
+EntryField = Echo | Decision | Reason | Probability | Probabilities | Band | OutsideSupport
+OfHead = Decision | Reason | Probability | Probabilities | Band | OutsideSupport
 ReplyField = EntryField | Count | Ranked
 decision, outside_support = Decision, OutsideSupport
 
@@ -122,9 +142,19 @@ def reason(head: str, *, of_last: bool = True) -> Reason:
     return Reason(head, of_last)
 
 
-def probability(head: str, *, digits: int = 4) -> Probability:
-    """Give a learned head's probability, rounded to `digits` decimal places (default 4)."""
-    return Probability(head, _checked_digits(f"probability('{head}')", digits))
+def probability(head: str, *, of: str | None = None, digits: int = 4) -> Probability:
+    """Give a learned head's probability, rounded to `digits` decimal places (default 4).
+
+    Parameters
+    ----------
+    of : the class, where the head's target is a Category
+    """
+    return Probability(head, _checked_digits(f"probability('{head}')", digits), of)
+
+
+def probabilities(head: str, *, digits: int = 4) -> Probabilities:
+    """Give the probability of each class of a head learnt from a Category, rounded to `digits` places (default 4)."""
+    return Probabilities(head, _checked_digits(f"probabilities('{head}')", digits))
 
 
 def band(head: str, bands: Mapping[str, float], *, digits: int = 4) -> Band:
@@ -218,17 +248,14 @@ def _declare_entry(
             what = "key column" if keys_alone else "column"
             raise AppError(f"{where}: {given} is not a {what} of '{table.spec.name}' ({', '.join(allowed)})")
         return Echo(given.name, "key" if keys_alone else "column")
-    if not isinstance(given, (Decision, Reason, Probability, Band, OutsideSupport)):
+    if not isinstance(given, (Decision, Reason, Probability, Probabilities, Band, OutsideSupport)):
         raise AppError(
-            f"{where}: expected a {'key ' if keys_alone else ''}column, decision(), reason(), probability(), band() or "
-            f"outside_support(), got {given!r}"
+            f"{where}: expected a {'key ' if keys_alone else ''}column, decision(), reason(), probability(), "
+            f"probabilities(), band() or outside_support(), got {given!r}"
         )
     if given.head not in heads:
         raise AppError(f"{where}: no head '{given.head}'.{did_you_mean(given.head, heads)}")
-    wanted = RulesHead if isinstance(given, (Decision, Reason)) else TreesHead
-    if not isinstance(heads[given.head], wanted):
-        verb = "outside_support" if isinstance(given, OutsideSupport) else type(given).__name__.lower()
-        raise AppError(f"{where}: {verb}('{given.head}') needs a {'learned' if wanted is TreesHead else 'rules'} head")
+    _check_suits(where, given, heads[given.head])
     return given
 
 
@@ -240,6 +267,35 @@ def of_heads(fields: Mapping[str, ReplyField]) -> dict[str, EntryField]:
     listed = [kind for kind in fields.values() if isinstance(kind, Ranked)]
     among: Mapping[str, Any] = listed[0].fields if listed else fields
     return {name: kind for name, kind in among.items() if not isinstance(kind, (Echo, Count))}
+
+
+def _check_suits(where: str, given: OfHead, head: Head) -> None:
+    """Raise AppError if the head does not say what the field gives."""
+    verb = "outside_support" if isinstance(given, OutsideSupport) else type(given).__name__.lower()
+    field = f"{where}: {verb}('{given.head}')"
+    if isinstance(given, Reason) and not isinstance(head, RulesHead):
+        raise AppError(f"{field} needs a rules head")
+    if isinstance(given, Decision):
+        if isinstance(head, TreesHead) and not head.classes:
+            raise AppError(f"{field} needs a rules head, or one learnt from a Category")
+    elif isinstance(head, RulesHead) and not isinstance(given, Reason):
+        raise AppError(f"{field} needs a learned head")
+    elif isinstance(head, TreesHead):
+        _check_classes(field, given, head.classes)
+
+
+def _check_classes(field: str, given: OfHead, classes: Sequence[str]) -> None:
+    if isinstance(given, Probabilities):
+        if not classes:
+            raise AppError(f"{field}: its target is a Boolean; give probability('{given.head}')")
+    elif isinstance(given, Probability) and classes:
+        if given.of not in classes:
+            hint = did_you_mean(str(given.of), classes)
+            raise AppError(f"{field}: expected of= one of {', '.join(classes)}, got {given.of!r}.{hint}")
+    elif classes:
+        raise AppError(f"{field} needs a head learnt from a Boolean; '{given.head}' has several classes")
+    elif isinstance(given, Probability) and given.of is not None:
+        raise AppError(f"{field}: of= is for a Category target; this one is a Boolean")
 
 
 def declare_csv(fields: Mapping[str, ReplyField], columns: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
@@ -255,7 +311,7 @@ def declare_csv(fields: Mapping[str, ReplyField], columns: Mapping[str, str]) ->
             raise AppError(
                 f"{where}: no reply field {path!r}.{did_you_mean(str(path), known)} There are: {', '.join(known)}."
             )
-        if isinstance(inner or kind, (Ranked, Reason)):
+        if isinstance(inner or kind, (Ranked, Reason, Probabilities)):
             raise AppError(f"{where}: '{path}' is a list or an object; a CSV cell takes a single value")
         declared[column] = parts
     return declared

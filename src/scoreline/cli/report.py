@@ -9,6 +9,7 @@ from scoreline.app.load import shown
 from scoreline.features.build import REJECTED_FOLDER, FeatureReport
 from scoreline.generations.builder import RefreshReport
 from scoreline.inference.run import InferenceReport
+from scoreline.model.classes import ClassMetrics
 from scoreline.model.evaluate import Metrics
 from scoreline.model.train import TrainReport
 
@@ -50,6 +51,9 @@ def train_lines(report: TrainReport, model_dir: Path) -> list[str]:
     """Say how good the learned heads are, and which could not be learnt."""
     lines = ["train"]
     for head, metrics in report.metrics.items():
+        if isinstance(metrics, ClassMetrics):
+            lines += _class_lines(head, metrics)
+            continue
         lines.append(
             f"  {head}: AUC {metrics.auc:.3f}, Brier {metrics.brier:.4f} (base rate {metrics.base_rate:.3f} alone: "
             f"{metrics.brier_base:.4f}), log loss {metrics.log_loss:.4f}, on the latest {metrics.rows:,} rows"
@@ -69,6 +73,21 @@ def train_lines(report: TrainReport, model_dir: Path) -> list[str]:
     for head, why in report.absent.items():
         lines.append(f"  warning: {head} could not be learnt and is null in replies: {why}")
     return [*lines, f"  model artifact in {shown(model_dir)}"]
+
+
+def _class_lines(head: str, metrics: ClassMetrics) -> list[str]:
+    lines = [
+        f"  {head}: accuracy {metrics.accuracy:.3f} (the most frequent class alone: {metrics.accuracy_base:.3f}), "
+        f"log loss {metrics.log_loss:.4f} (shares alone: {metrics.log_loss_base:.4f}), on the latest "
+        f"{metrics.rows:,} rows"
+    ]
+    if not metrics.beats_base_rate:
+        lines.append(f"  warning: {head} is no better than always giving the shares of the classes")
+    found = ", ".join(f"{name} {share:.3f}" for name, share in metrics.recall.items() if share is not None)
+    lines.append(f"  {'':<16} found of each class: {found}")
+    if metrics.unseen:
+        lines.append(f"  warning: {head} never gives {', '.join(metrics.unseen)}: no row that trains has it")
+    return lines
 
 
 def refresh_lines(report: RefreshReport) -> list[str]:

@@ -17,6 +17,7 @@ from scoreline.app.heads import RulesHead, TreesHead
 from scoreline.errors import ArtifactError, did_you_mean
 from scoreline.features.plan import make_plan
 from scoreline.files import finish_commit, sha256_of
+from scoreline.model.classes import ClassLink
 from scoreline.model.estimator import find_estimator, load_estimator
 from scoreline.model.evaluate import Link
 from scoreline.model.inputs import Matrix, inputs_of
@@ -28,7 +29,15 @@ FORMAT = 2
 MANIFEST_FILE, GOLDEN_FILE, HEADS_FOLDER = "manifest.json", "golden.json", "heads"
 TREES_SUFFIX, CORPUS_SUFFIX = ".trees", ".parity.npz"  # of a head's files, beside its estimator's
 _REQUIRED = {"app", "schemas", "features", "heads", "files"}
-_DECLARED = ("kind", "rules", "target", "inputs", "monotonic", "knock_outs")  # of a head; the rest came of training
+_DECLARED = (
+    "kind",
+    "rules",
+    "target",
+    "inputs",
+    "monotonic",
+    "knock_outs",
+    "classes",
+)  # of a head; the rest came of training
 _AGAIN = "Run `scoreline train` again."
 
 
@@ -45,7 +54,7 @@ class LearntHead:
     """
 
     trees: FlatTrees | None
-    link: Link
+    link: Link | ClassLink
     inputs: tuple[str, ...]
     takes_missing: bool = True
     support: tuple[float, float] = (0.0, 1.0)
@@ -66,11 +75,12 @@ class Golden:
     Attributes
     ----------
     rows : one list a row, in the order of the inputs schema; None is missing
-    outputs : head -> one number a row (a rule's position, or a probability; None where there is none)
+    outputs : head -> one number a row (a rule's position, or a probability; None where there is none), or
+        one list of them where a head has several classes
     """
 
     rows: list[list[float | None]]
-    outputs: dict[str, list[float | None] | None]
+    outputs: dict[str, list[Any] | None]
 
 
 @dataclass(frozen=True)
@@ -124,6 +134,8 @@ def _describe_trees(head: TreesHead) -> dict[str, Any]:
     described: dict[str, Any] = {"kind": "trees", "target": head.target, "inputs": list(head.inputs)}
     if head.monotonic:
         described["monotonic"] = dict(head.monotonic)
+    if head.classes:
+        described["classes"] = list(head.classes)
     if head.knock_outs is not None:
         described["knock_outs"] = head.knock_outs
     return described
@@ -244,8 +256,8 @@ def _load_head(folder: Path, name: str, head: dict[str, Any], wanted: str | None
     if trees is not None and trees.features != len(head["inputs"]):
         raise ArtifactError(f"{folder}: head '{name}' has {trees.features} columns in its trees, its manifest "
                             f"says {len(head['inputs'])}. {_AGAIN}")  # fmt: skip
-    link = Link(**{name: float(value) for name, value in head["link"].items()})
-    low, high = head["support"]
+    link = _load_link(head)
+    low, high = (0.0, 1.0) if "classes" in head else head["support"]
     runtime = choose_runtime(
         trees,
         proved=head["proved"],
@@ -256,3 +268,10 @@ def _load_head(folder: Path, name: str, head: dict[str, Any], wanted: str | None
     )
     reached = (float(low), float(high))
     return LearntHead(trees, link, tuple(head["inputs"]), head["takes_missing"], reached, runtime)
+
+
+def _load_link(head: dict[str, Any]) -> Link | ClassLink:
+    described = head["link"]
+    if "classes" in head:
+        return ClassLink(described["kind"], tuple(described["seen"]), len(head["classes"]))
+    return Link(float(described["slope"]), float(described["intercept"]))

@@ -29,12 +29,14 @@ class Compiled:
     runtime : the fastest that was proved
     proved : identities of all that were proved
     refused : what was not proved -> why; with it, the first row of the corpus that differs
+    link : what makes probabilities of raw scores, as in `FlatTrees`
     """
 
     trees: FlatTrees | None
     runtime: Runtime
     proved: list[str]
     refused: dict[str, str]
+    link: str
 
     @property
     def why_not(self) -> str | None:
@@ -83,7 +85,7 @@ def compile_estimator(estimator: Any, training: Matrix, base: Path, seed: int) -
                 refused[runtime.identity] = str(difference)
     proved.append(last_resort)
     save_corpus(base.with_suffix(CORPUS_SUFFIX), corpus)
-    return Compiled(trees, proved[0], [runtime.identity for runtime in proved], refused)
+    return Compiled(trees, proved[0], [runtime.identity for runtime in proved], refused, link)
 
 
 def answered(estimator: Any, rows: Matrix) -> tuple[Matrix, Floats]:
@@ -103,9 +105,10 @@ def answered(estimator: Any, rows: Matrix) -> tuple[Matrix, Floats]:
 
 
 def _link_of(estimator: Any) -> str:
-    """Return what makes probabilities of the raw scores of an estimator of two classes that has no trees."""
-    is_probability = library_of(estimator) == "sklearn" and not hasattr(estimator, "decision_function")
-    return "identity" if is_probability else "logistic"
+    """Return what makes probabilities of the raw scores of an estimator that has no trees."""
+    if library_of(estimator) == "sklearn" and not hasattr(estimator, "decision_function"):
+        return "identity"
+    return "softmax" if len(estimator.classes_) > 2 else "logistic"
 
 
 def exact_trees(candidates: list[FlatTrees], corpus: Corpus) -> tuple[FlatTrees | None, Difference | None]:

@@ -28,6 +28,11 @@ class Link:
     slope: float
     intercept: float
 
+    @property
+    def missing(self) -> float:
+        """What stands for the probability where there is none."""
+        return math.nan
+
     def apply(self, raw: Floats) -> Floats:
         """Return calibrated probabilities of raw scores."""
         return probability(self.slope * raw + self.intercept)

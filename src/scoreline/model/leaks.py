@@ -19,19 +19,19 @@ def find_leaks(
     earlier: tuple[Matrix, np.ndarray[Any, Any]],
     later: tuple[Matrix, np.ndarray[Any, Any]],
 ) -> dict[str, float]:
-    """Return the inputs whose AUC alone is at least `LEAK_AUC`.
+    """Return the inputs whose AUC alone is at least `LEAK_AUC` (of several classes: that of each).
 
     Parameters
     ----------
     names : of the columns
-    earlier, later : matrix (rows, len(names)) and target (rows,); each part must have both classes
+    earlier, later : matrix (rows, len(names)) and target (rows,)
+        Of several classes an input must tell each from the others, as far as the later rows have it.
 
     Returns
     -------
     dict
         Input -> its AUC on the later rows.
     """
-    from sklearn.metrics import roc_auc_score
     from sklearn.tree import DecisionTreeClassifier
 
     (x, y), (later_x, later_y) = earlier, later
@@ -41,12 +41,20 @@ def find_leaks(
         if np.isnan(one).all():
             continue
         tree = DecisionTreeClassifier(max_depth=_DEPTH, random_state=0).fit(_finite(one), y[:_MOST_ROWS])
-        if len(tree.classes_) < 2 or len(np.unique(later_y[:_MOST_ROWS])) < 2:
-            continue
-        auc = float(roc_auc_score(later_y[:_MOST_ROWS], tree.predict_proba(_finite(other))[:, 1]))
-        if auc >= LEAK_AUC:
+        auc = _least_auc(tree.classes_, tree.predict_proba(_finite(other)), later_y[:_MOST_ROWS])
+        if auc is not None and auc >= LEAK_AUC:
             leaks[name] = auc
     return leaks
+
+
+def _least_auc(classes: Any, chances: Matrix, target: np.ndarray[Any, Any]) -> float | None:
+    """Return the lowest AUC of any class against all others; None where nothing can be told apart."""
+    from sklearn.metrics import roc_auc_score
+
+    present = [code for code in classes if 0 < (target == code).sum() < len(target)]
+    if len(classes) < 2 or not present:
+        return None
+    return min(float(roc_auc_score(target == code, chances[:, list(classes).index(code)])) for code in present)
 
 
 def _finite(values: Matrix) -> np.ndarray[Any, Any]:

@@ -11,7 +11,7 @@ from scoreline.app.reply import of_heads
 from scoreline.model.artifact import Artifact
 from scoreline.model.inputs import inputs_of
 from scoreline.predictor.heads import Predictor, SingleRow
-from scoreline.predictor.replies import Scored, as_lists, writers_of
+from scoreline.predictor.replies import Scored, as_dicts, as_lists, writers_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,4 @@ class InputScorer:
             outputs = self._single.predict(self._inputs.encode_one(rows[0].values))
         else:
             outputs = as_lists(self._predictor.predict(self._inputs.encode(list(raw.values()))))
-        scored = Scored(len(rows), outputs, raw.__getitem__, raw.__getitem__)
-        columns = [write(scored) for write in self._writers.values()]
-        return [dict(zip(self._writers, values, strict=True)) for values in zip(*columns, strict=True)]
+        return as_dicts(self._writers, Scored(len(rows), outputs, raw.__getitem__, raw.__getitem__))

@@ -55,7 +55,8 @@ class Predictor:
             For each head an array of shape (n,): a rules head gives the position of the rule that
             held (int64), a learned head its calibrated probability (float64; NaN where its estimator
             gives none for missing inputs, 0 where a knock-out rule holds), or None in place of the
-            array where the artifact has no such head.
+            array where the artifact has no such head. A head learnt from a Category gives its
+            estimator's probabilities of all classes, in declared order: (n, classes).
         """
         outputs: Outputs = {name: rules.predict(matrix) for name, rules in self._rules.items()}
         for name, learnt in self._learnt.items():
@@ -66,7 +67,7 @@ class Predictor:
                 columns = matrix[:, positions]
                 chances = head.link.apply(head.predict_raw(columns))
                 if not head.takes_missing:
-                    chances = np.where(np.isnan(columns).any(axis=1), np.nan, chances)
+                    chances[np.isnan(columns).any(axis=1)] = np.nan
                 if name in self._knock_outs:
                     rules, last = self._knock_outs[name]
                     chances = np.where(np.asarray(outputs[rules]) < last, 0.0, chances)
@@ -85,7 +86,7 @@ class SingleRow:
         self._rules, self._learnt, self._knock_outs = predictor._rules, predictor._learnt, predictor._knock_outs
 
     def predict(self, row: Sequence[float]) -> dict[str, list[Any] | None]:
-        """Score a row of inputs; each head's answer as a list of one plain number."""
+        """Score a row of inputs; each head's answer as a list of one plain number, or of one list of them."""
         outputs: dict[str, list[Any] | None] = {name: [rules.first(row)] for name, rules in self._rules.items()}
         for name, learnt in self._learnt.items():
             if learnt is None:
@@ -99,7 +100,7 @@ class SingleRow:
                     outputs[name] = [0.0]
                     continue
             if not head.takes_missing and any(value != value for value in columns):
-                outputs[name] = [math.nan]
+                outputs[name] = [head.link.missing]
             else:
                 outputs[name] = [head.link.apply_one(head.predict_raw(np.array([columns]))[0])]
         return outputs
@@ -117,12 +118,12 @@ def check_golden(predictor: Predictor, artifact: Artifact) -> None:
         if expected is None or got is None:
             raise ArtifactError(f"golden rows: head '{name}' {'gives nothing' if got is None else 'is unexpected'}")
         values = np.asarray(got, dtype=np.float64)
-        if values.shape != (len(expected),):
-            raise ArtifactError(f"golden rows: head '{name}' gives shape {values.shape} for {len(expected)} rows")
         wanted = np.array(expected, dtype=np.float64)  # None becomes NaN
+        if values.shape != wanted.shape:
+            raise ArtifactError(f"golden rows: head '{name}' gives shape {values.shape}, expected {wanted.shape}")
         close = (np.abs(values - wanted) <= 1e-9) | (np.isnan(values) & np.isnan(wanted))
         if not close.all():
-            row = int((~close).argmax())
+            row = int((~close).reshape(len(wanted), -1).any(axis=1).argmax())
             raise ArtifactError(
                 f"golden rows: head '{name}' gives {got[row]} for row {row}, training gave {expected[row]}. "
                 "The model does not score as it did when it was made; run `scoreline train` again."

@@ -14,13 +14,13 @@ from scoreline.app.arrays import Array, as_array, as_plain, call_function, locke
 from scoreline.app.columns import Category
 from scoreline.app.declaration import App
 from scoreline.app.features import Feature, Lookup, key_of, live_order
-from scoreline.app.reply import Count, Echo, Probability, Ranked
+from scoreline.app.reply import Count, Echo, Ranked
 from scoreline.app.table import Column
 from scoreline.model.artifact import Artifact
 from scoreline.model.inputs import Inputs, Matrix, inputs_of
-from scoreline.predictor.heads import Predictor
+from scoreline.predictor.heads import Predictor, SingleRow
 from scoreline.predictor.reference import ReferenceData
-from scoreline.predictor.replies import Scored, as_lists, as_written, writers_of
+from scoreline.predictor.replies import Scored, as_dicts, as_lists, as_written, chances_of, writers_of
 
 Arrays = dict[str, Array]
 
@@ -112,6 +112,11 @@ class LiveScorer:
         entries = ranked[0][1].fields if ranked else app.reply_fields
         self._reply, self._ranked = app.reply_fields, ranked[0] if ranked else None
         self._writers = writers_of(app, artifact, entries)
+        if ranked:
+            by = ranked[0][1].fields[ranked[0][1].by]
+            self._by, self._digits = chances_of(app, by), by.digits
+        self._single = SingleRow(predictor) if type(predictor) is Predictor else None
+        self._plain = _plain_columns(app, self._inputs)
         self._columns: Arrays = {}  # what is known before any record comes: all about the reference table's rows
         self._known: Arrays = {}
         if self._each is not None:
@@ -150,6 +155,8 @@ class LiveScorer:
 
     def _score_rows(self, records: Sequence[Sent]) -> list[dict[str, Any]]:
         """Score records that are one row each, as one matrix."""
+        if self._plain is not None:
+            return self._score_plain(records, self._plain)
         sent = {n: [record.values[part] for record in records] for part, n in enumerate(self._fields)}
         features = self._live.extend(_arrays(sent, self._fields), {})
         matrix = np.empty((len(records), len(self._inputs.names)))
@@ -157,8 +164,25 @@ class LiveScorer:
             matrix[:, self._inputs.position(name)] = _codes(self._inputs, name, features[name])
         raw = _Raw(features, self._types, None)
         scored = Scored(len(records), as_lists(self._predictor.predict(matrix)), sent.__getitem__, raw)
-        columns = [write(scored) for write in self._writers.values()]
-        return [dict(zip(self._writers, values, strict=True)) for values in zip(*columns, strict=True)]
+        return as_dicts(self._writers, scored)
+
+    def _score_plain(self, records: Sequence[Sent], plain: Sequence[int]) -> list[dict[str, Any]]:
+        """Score records whose inputs are fields as they were sent: no array is made of any but the inputs."""
+        position = {name: part for part, name in enumerate(self._fields)}
+        inputs = dict(zip(self._inputs.names, plain, strict=True))
+        if len(records) == 1 and self._single is not None:
+            values = records[0].values
+            outputs = self._single.predict(self._inputs.encode_one([values[part] for part in plain]))
+        else:
+            matrix = self._inputs.encode([[record.values[part] for record in records] for part in plain])
+            outputs = as_lists(self._predictor.predict(matrix))
+        scored = Scored(
+            len(records),
+            outputs,
+            lambda name: [record.values[position[name]] for record in records],
+            lambda name: [record.values[inputs[name]] for record in records],
+        )
+        return as_dicts(self._writers, scored)
 
     def _score_each(self, each: ReferenceData, record: Sent, options: Options) -> dict[str, Any]:
         """Score one record against the rows of the reference table, as one matrix."""
@@ -198,20 +222,17 @@ class LiveScorer:
     ) -> list[dict[str, Any]]:
         """Return the entries of the ranked list, best first, `top` of them at the most."""
         assert self._ranked is not None
-        by = self._ranked[1].fields[self._ranked[1].by]
-        assert isinstance(by, Probability)
-        chances = outputs[by.head]
+        chances = self._by(outputs)
         best = np.arange(len(chosen))
         if chances is not None:  # the rows are in key order, and the sort is stable: ties go by key
-            best = np.argsort([-round(chance, by.digits) for chance in chances], kind="stable")
+            best = np.argsort([-round(chance, self._digits) for chance in chances], kind="stable")
         best = best[:top]
         rows = chosen[best].tolist()
         taken = {name: None if v is None else [v[i] for i in best.tolist()] for name, v in outputs.items()}
         scored = Scored(
             len(rows), taken, lambda name: [self._echo[name][row] for row in rows], _Raw(features, self._types, rows)
         )
-        columns = [write(scored) for write in self._writers.values()]
-        return [dict(zip(self._writers, values, strict=True)) for values in zip(*columns, strict=True)]
+        return as_dicts(self._writers, scored)
 
 
 class _Raw:
@@ -228,6 +249,18 @@ class _Raw:
                 plain = plain * len(self._rows) if len(plain) == 1 else [plain[row] for row in self._rows]
             self._plain[name] = plain
         return self._plain[name]
+
+
+def _plain_columns(app: App, inputs: Inputs) -> list[int] | None:
+    """Return for each input the place of the field that it is, None where one is made from others, or looked up."""
+    request = app.declared_request
+    assert request is not None
+    features = {feature.name: feature.source for feature in app.feature_list}
+    sources = [features[name] for name in inputs.names]
+    if request.each is not None or not all(isinstance(source, Column) for source in sources):
+        return None
+    fields = list(request.table.spec.columns)
+    return [fields.index(source.name) for source in sources if isinstance(source, Column)]
 
 
 def _makings(feature: Feature) -> tuple[str, ...]:

@@ -11,7 +11,16 @@ import numpy as np
 from scoreline.app.columns import ColumnType, Time
 from scoreline.app.declaration import App
 from scoreline.app.heads import RulesHead, TreesHead
-from scoreline.app.reply import Band, Decision, Echo, EntryField, OutsideSupport, Probability, Reason
+from scoreline.app.reply import (
+    Band,
+    Decision,
+    Echo,
+    EntryField,
+    OutsideSupport,
+    Probabilities,
+    Probability,
+    Reason,
+)
 from scoreline.model.artifact import Artifact
 from scoreline.predictor.heads import Outputs
 
@@ -62,27 +71,76 @@ def rounded(chances: list[Any] | None, rows: int, digits: int) -> list[float | N
     return [None if chance != chance else round(chance, digits) for chance in chances]
 
 
+def as_dicts(writers: Mapping[str, Writer], scored: Scored) -> list[dict[str, Any]]:
+    """Return one object a row: field -> its value."""
+    columns = [write(scored) for write in writers.values()]
+    return [dict(zip(writers, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def chances_of(app: App, given: Probability) -> Callable[[Mapping[str, list[Any] | None]], list[Any] | None]:
+    """Return the function that takes a field's probabilities, not rounded, from the heads' outputs."""
+    head = app.heads[given.head]
+    if not isinstance(head, TreesHead) or given.of is None:
+        return lambda outputs: outputs[given.head]
+    code = head.classes.index(given.of)
+
+    def take(outputs: Mapping[str, list[Any] | None]) -> list[Any] | None:
+        rows = outputs[given.head]
+        return None if rows is None else [row[code] for row in rows]
+
+    return take
+
+
 def _writer(app: App, artifact: Artifact, given: EntryField) -> Writer:
     if isinstance(given, Echo):
         column = given.column
         return lambda scored: scored.echo(column)
     head = app.heads[given.head]
     if isinstance(given, Probability):
-        digits = given.digits
-        return lambda scored: rounded(scored.outputs[head.name], scored.rows, digits)
+        digits, take = given.digits, chances_of(app, given)
+        return lambda scored: rounded(take(scored.outputs), scored.rows, digits)
     if isinstance(given, Band):
         band = given
         return lambda scored: [_band(band, c) for c in rounded(scored.outputs[band.head], scored.rows, band.digits)]
     if isinstance(given, OutsideSupport):
         assert isinstance(head, TreesHead)
         return _outside(app, artifact, head)
-    assert isinstance(head, RulesHead)
+    if isinstance(given, Probabilities):
+        assert isinstance(head, TreesHead)
+        return _probabilities(head, given.digits)
+    if isinstance(head, TreesHead):
+        return _likeliest(head)
     return _decisions(head) if isinstance(given, Decision) else _reasons(head, given)
 
 
 def _decisions(head: RulesHead) -> Writer:
     decisions = [rule.then for rule in head.rules]
     return lambda scored: [decisions[position] for position in scored.outputs[head.name] or ()]
+
+
+def _likeliest(head: TreesHead) -> Writer:
+    def write(scored: Scored) -> list[str | None]:
+        rows = scored.outputs[head.name]
+        if rows is None:
+            return [None] * scored.rows
+        return [None if row[0] != row[0] else head.classes[row.index(max(row))] for row in rows]
+
+    return write
+
+
+def _probabilities(head: TreesHead, digits: int) -> Writer:
+    classes = head.classes
+
+    def write(scored: Scored) -> list[dict[str, float] | None]:
+        rows = scored.outputs[head.name]
+        if rows is None:
+            return [None] * scored.rows
+        return [
+            None if row[0] != row[0] else {name: round(c, digits) for name, c in zip(classes, row, strict=True)}
+            for row in rows
+        ]
+
+    return write
 
 
 def _reasons(head: RulesHead, given: Reason) -> Writer:

@@ -10,7 +10,7 @@ from scoreline.app.declaration import App
 from scoreline.model.artifact import Artifact
 from scoreline.model.inputs import inputs_of
 from scoreline.predictor.heads import Predictor, SingleRow
-from scoreline.predictor.replies import Scored, as_lists, writers_of
+from scoreline.predictor.replies import Scored, as_dicts, as_lists, writers_of
 
 Key = tuple[str | int, ...]
 
@@ -82,5 +82,4 @@ class StoredScorer:
         scored = Scored(
             len(found), as_lists(outputs), lambda name: [key[part[name]] for key, _ in found], raw.__getitem__
         )
-        columns = [write(scored) for write in self._writers.values()]
-        return [dict(zip(self._writers, values, strict=True)) for values in zip(*columns, strict=True)]
+        return as_dicts(self._writers, scored)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,12 +10,14 @@ import msgspec
 
 from scoreline.app.columns import Boolean, Integer, Number
 from scoreline.app.declaration import App
-from scoreline.app.reply import Count, Echo, OutsideSupport, Probability, Ranked, ReplyField, of_heads
+from scoreline.app.heads import TreesHead
+from scoreline.app.reply import Count, Echo, OutsideSupport, Probabilities, Probability, Ranked, ReplyField, of_heads
 from scoreline.serving.problems import Problem
 from scoreline.serving.records import Shape
 
 Cell = str | int | float | bool | None
 _NUMERIC = (Integer, Number, Boolean)
+_NUMBERS = (Probability, Probabilities, OutsideSupport)
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class ReplyTable:
 
     Attributes
     ----------
-    columns : name -> path of a reply field; two names: a field of the first entry of a list
+    columns : name -> path of a reply field; two names: a field of the first entry of a list, or a member of an object
     is_numeric : every value is a number, true, false or null
     """
 
@@ -95,19 +97,27 @@ class Replies(NamedTuple):
 def reply_tables(app: App) -> ReplyTables:
     """Return the tables of an app's replies: as `app.csv_reply` declares them, else all fields of the reply."""
     heads = of_heads(app.reply_fields)
-    declared = app.csv_columns or {name: (name,) for name in app.reply_fields}
     said = {name: path[-1:] for name, path in app.csv_columns.items() if _field_at(app, path) is heads.get(path[-1])}
     return ReplyTables(
-        ReplyTable(declared, all(_is_numeric(app, path) for path in declared.values())),
-        _inputs_table(heads, said),
+        _table(app.csv_columns or _columns_of(app, app.reply_fields), lambda path: _is_numeric(app, path)),
+        _table(said or _columns_of(app, heads), lambda path: isinstance(heads[path[0]], _NUMBERS)),
     )
 
 
-def _inputs_table(heads: Mapping[str, ReplyField], said: Mapping[str, tuple[str, ...]]) -> ReplyTable:
-    columns = said or {name: (name,) for name in heads}
-    return ReplyTable(
-        columns, all(isinstance(heads[path[0]], (Probability, OutsideSupport)) for path in columns.values())
-    )
+def _table(columns: Mapping[str, tuple[str, ...]], is_numeric: Callable[[tuple[str, ...]], bool]) -> ReplyTable:
+    return ReplyTable(columns, all(is_numeric(path) for path in columns.values()))
+
+
+def _columns_of(app: App, fields: Mapping[str, ReplyField]) -> dict[str, tuple[str, ...]]:
+    """Return a column for each field, and for the probabilities of several classes one for each class."""
+    columns: dict[str, tuple[str, ...]] = {}
+    for name, given in fields.items():
+        head = app.heads[given.head] if isinstance(given, Probabilities) else None
+        if isinstance(head, TreesHead):
+            columns |= {f"{name}.{one}": (name, one) for one in head.classes}
+        else:
+            columns[name] = (name,)
+    return columns
 
 
 def _field_at(app: App, path: tuple[str, ...]) -> ReplyField:
@@ -123,13 +133,14 @@ def _is_numeric(app: App, path: tuple[str, ...]) -> bool:
         if len(path) == 2 and request is not None and request.each is not None:
             table = request.each
         return isinstance(table.spec.columns[given.column], _NUMERIC)
-    return isinstance(given, (Probability, OutsideSupport, Count))
+    return isinstance(given, (*_NUMBERS, Count))
 
 
 def _cell(reply: Mapping[str, Any], path: tuple[str, ...]) -> Cell:
     value = reply[path[0]]
     if len(path) == 2:
-        value = value[0][path[1]] if value else None
+        inner = value[0] if value and isinstance(value, list) else value
+        value = inner[path[1]] if inner else None
     if isinstance(value, dict) and "rule" in value:
         return value["rule"]
     return msgspec.json.encode(value).decode() if isinstance(value, (dict, list)) else value
