@@ -24,7 +24,7 @@ from scoreline.features.selfcheck import check_features
 from scoreline.features.stamp import CSV_FILE, PARQUET_FILE, STAMP_FILE, TARGETS_FILE, Stamp, describe_file
 from scoreline.files import sha256_of, staged
 from scoreline.progress import Progress
-from scoreline.store.embedded import StoreWriter
+from scoreline.store.writer import StoreWriter
 from scoreline.tables.read import LINE, TableFile
 from scoreline.tables.reference import refuse_bad_reference
 from scoreline.tables.rejected import most_bad_rows, too_many, write_lines, write_rejected
@@ -166,7 +166,7 @@ def _write_tables(plan: Plan, engine: EmbeddedEngine, staging: Path, store_file:
             ) if plan.targets else None
             csv.write_batch(pa.record_batch([_as_written(column) for column in batch.columns], schema=written))
             if store is not None:
-                store.add(_store_rows(batch))
+                store.add_batch(batch)
             lines.append(joined.column(LINE).to_numpy())
             progress.advance(batch.num_rows)
     return np.concatenate(lines)
@@ -208,11 +208,6 @@ def _stamp(plan: Plan, engine: EmbeddedEngine, report: FeatureReport, staging: P
         },
     )
     (staging / STAMP_FILE).write_bytes(stamp.encode())
-
-
-def _store_rows(batch: pa.RecordBatch) -> Iterator[list[Any]]:
-    columns = [(column.cast(pa.int64()) if _is_time(column.type) else column).to_pylist() for column in batch.columns]
-    return (list(row) for row in zip(*columns, strict=True))
 
 
 def _as_written(column: pa.Array) -> pa.Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,57 +10,13 @@ import lmdb
 import msgspec
 
 from scoreline.errors import StoreError
-from scoreline.store.keys import encode_key
+from scoreline.store.keys import RESERVED, encode_key
 
-FORMAT = 1
-_META_KEY = b"\x00meta"
-_FIRST_MAP_BYTES = 64 << 20
+FORMAT = 2
+META_KEY = RESERVED + b"meta"
 
 Key = tuple[str | int, ...]
 Row = list[Any]  # key parts, event time if any, features, in the feature table's order; times in microseconds, UTC
-
-
-class StoreWriter:
-    """Writes a new store file. A context manager; nothing else may have the file open.
-
-    Parameters
-    ----------
-    key_width : int
-        How many of a row's first values are its key.
-    meta : mapping
-        What the store says of itself; `read_meta` returns it.
-    """
-
-    def __init__(self, path: Path, key_width: int, meta: Mapping[str, Any]) -> None:
-        self._env = lmdb.open(
-            str(path), subdir=False, lock=False, map_size=_FIRST_MAP_BYTES, sync=False, metasync=False, max_dbs=0
-        )
-        self._width, self._map_bytes = key_width, _FIRST_MAP_BYTES
-        self._encode = msgspec.msgpack.Encoder().encode
-        self._put([(_META_KEY, self._encode({"format": FORMAT, **meta}))])
-
-    def __enter__(self) -> StoreWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._env.sync(True)
-        self._env.close()
-
-    def add(self, rows: Iterable[Row]) -> None:
-        """Add rows; their keys must be new."""
-        width, encode = self._width, self._encode
-        # in key order, since LMDB fills its pages best so
-        self._put(sorted((encode_key(row[:width]), encode(row)) for row in rows))
-
-    def _put(self, items: Sequence[tuple[bytes, bytes]]) -> None:
-        while True:
-            try:
-                with self._env.begin(write=True) as transaction, transaction.cursor() as cursor:
-                    cursor.putmulti(items)
-                return
-            except lmdb.MapFullError:
-                self._map_bytes *= 2
-                self._env.set_mapsize(self._map_bytes)
 
 
 class EmbeddedStore:
@@ -81,10 +36,13 @@ class EmbeddedStore:
 
     def read_meta(self) -> dict[str, Any]:
         """Return what the writer was told to keep."""
-        raw = self._read(_META_KEY)
+        raw = self._read(META_KEY)
         meta: dict[str, Any] = msgspec.msgpack.decode(raw) if raw else {}
         if meta.get("format") != FORMAT:
-            raise StoreError(f"{self.path}: is store format {meta.get('format')}; this version reads {FORMAT}")
+            raise StoreError(
+                f"{self.path}: is store format {meta.get('format', 'unknown')}; this version reads {FORMAT}. "
+                "Run `scoreline feature` again."
+            )
         return meta
 
     def get(self, key: Key) -> Row | None:
