@@ -22,7 +22,8 @@ def run_part(script: str, *arguments: str) -> dict[str, Any]:
     dict
         `wall_s`, `cpu_s` (user and system, all threads, children not counted) and `peak_mb`, beside the script's own.
     """
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src")}
+    paths = [str(REPOSITORY / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     begin = time.perf_counter()
     process = subprocess.Popen([sys.executable, script, *arguments], stdout=subprocess.PIPE, env=environment, text=True)
     assert process.stdout is not None

@@ -35,7 +35,6 @@ REJECTED_FOLDER = "rejected"
 REACHED_FILE = "reached.jsonl"
 STORES_KEPT = 2  # the current one and the one before, which a server may still be reading
 _BUILDING_STORE = "building.lmdb"
-_TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"  # Arrow's %S has the microseconds
 
 
 @dataclass
@@ -211,7 +210,10 @@ def _stamp(plan: Plan, engine: EmbeddedEngine, report: FeatureReport, staging: P
 
 
 def _as_written(column: pa.Array) -> pa.Array:
-    return pc.strftime(column, format=_TIME_FORMAT) if _is_time(column.type) else column
+    if not _is_time(column.type):
+        return column
+    text = column.cast(pa.string())  # 2021-07-04 20:31:02.000000; strftime takes some twenty times as long
+    return pc.binary_join_element_wise(pc.utf8_replace_slice(text, 10, 11, "T"), "Z", "")
 
 
 def _is_time(kind: pa.DataType) -> bool:
