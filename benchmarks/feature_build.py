@@ -6,7 +6,7 @@
 - sql: the same tables read, rows that can't be read set aside and listed, duplicates too, both as-of joins and the
   lookup, the order of the file kept, CSV and Parquet written. No line numbers of what is set aside, no store or check.
 - sql-no-zones: the same with times cast to TIMESTAMP, which is faster and drops their zones: wrong for these tables.
-- pandas: `merge_asof`; bad values become null; the same files written. It runs where pandas is installed.
+- pandas: `merge_asof`; bad rows left out, not listed; the same files written. It runs where pandas is installed.
 
 Each side runs in a process of its own, with two threads. Their values are compared (all but those without zones agree).
 """
@@ -170,14 +170,18 @@ def pandas(data: Path, out: Path) -> dict[str, Any]:
         frame = pd.read_csv(
             data / f"{table}.csv", dtype=str, keep_default_na=False, na_values=[""], on_bad_lines="skip", quoting=3
         )
+        bad = pd.Series(False, index=frame.index)
         for name, kind in columns.items():
             if kind == "TIMESTAMPTZ":
-                times = pd.to_datetime(frame[name], format="ISO8601", utc=True, errors="coerce")
-                frame[name] = times.dt.tz_localize(None)
+                values = pd.to_datetime(frame[name], format="ISO8601", utc=True, errors="coerce").dt.tz_localize(None)
             elif kind == "BIGINT":
-                frame[name] = pd.to_numeric(frame[name], errors="coerce")
+                values = pd.to_numeric(frame[name], errors="coerce")
+            else:
+                values, bad = frame[name], bad | frame[name].str.contains('"', regex=False, na=False)
+            bad |= values.isna() & frame[name].notna()
+            frame[name] = values
         frame["line"] = range(len(frame))
-        frame = frame.dropna(subset=[*key, *(["timestamp"] if has_time else [])])
+        frame = frame[~bad].dropna(subset=[*key, *(["timestamp"] if has_time else [])])
         return frame if table in ("inventory", "payments") else frame.drop_duplicates(key)
 
     orders = read("orders")

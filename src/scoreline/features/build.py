@@ -101,7 +101,7 @@ def build_features(
         store = staging / _BUILDING_STORE if has_store else None
         lines = _write_tables(plan, engine, staging, store)
         report.rows = len(lines)
-        report.checked = check_features(plan, engine, staging / PARQUET_FILE, store, lines.tolist())
+        report.checked = check_features(plan, engine, staging / PARQUET_FILE, store, lines)
         _stamp(plan, engine, report, staging)
         stack.close()
         for left in sorted(work.rglob("*"), reverse=True):

@@ -27,13 +27,15 @@ ROWS = 200
 _MISMATCH = "the feature table failed its own check and nothing was replaced"
 
 
-def check_features(plan: Plan, engine: EmbeddedEngine, parquet: Path, store: Path | None, lines: Sequence[int]) -> int:
+def check_features(
+    plan: Plan, engine: EmbeddedEngine, parquet: Path, store: Path | None, lines: np.ndarray[Any, Any]
+) -> int:
     """Check a feature table that was just built; return how many rows were compared.
 
     Parameters
     ----------
     store : its online store; None where the app has none
-    lines : for each row of the feature table, its line in the spine's file
+    lines : int64, for each row of the feature table its line in the spine's file
 
     Raises
     ------
@@ -47,7 +49,7 @@ def check_features(plan: Plan, engine: EmbeddedEngine, parquet: Path, store: Pat
         built = _rows_at(plan, file, positions)
     if not positions:
         return 0
-    plain = plain_rows(plan, engine, [lines[position] for position in positions])
+    plain = plain_rows(plan, engine, lines[positions].tolist())
     reader = None if store is None else EmbeddedStore(store)
     for position, got, expected in zip(positions, built, plain, strict=True):
         for name, value in expected.items():

@@ -27,6 +27,7 @@ from scoreline.tables.rejected import Rejected
 from scoreline.tables.typed import arrow_type
 
 BATCH_ROWS = 1 << 17
+_MEMORY_MB = 2048  # of DuckDB, which takes most of the machine otherwise; beyond it, it spills
 _LINES = 1 << 40  # more than a file has; times a moment in microseconds is what a HUGEINT holds
 _BAD = "__bad"  # names of our own begin with two underscores, so that they never meet an app's
 
@@ -64,6 +65,7 @@ class EmbeddedEngine:
     def __init__(self, work_dir: Path, threads: int) -> None:
         self._db = duckdb.connect(str(work_dir / "tables.duckdb"))
         self._db.execute(f"SET threads = {int(threads)}")
+        self._db.execute(f"SET memory_limit = '{_MEMORY_MB}MiB'")
         self._db.execute(f"SET temp_directory = {_text(str(work_dir / 'spill'))}")
         self._db.execute("SET enable_progress_bar = false")
 
