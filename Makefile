@@ -16,7 +16,7 @@ up: $(VENV)/.ready  ## feature, train, serve, inference (APP=order_triage or app
 	@$(BIN)/scoreline up --app apps/$(APP)
 
 test: $(VENV)/.ready-dev  ## run all tests; parts that PyPI can't bring are listed at the end
-	@$(BIN)/python -m pytest -q -p no:cacheprovider
+	@$(BIN)/python -m pytest -q -p no:cacheprovider -n auto --maxprocesses 2
 
 check: lint  ## lint, types, import directions and the fast tests: under 2 minutes
 	@$(BIN)/python -m pytest -q -p no:cacheprovider -m 'not slow' -n auto --maxprocesses 4
@@ -27,12 +27,16 @@ lint: $(VENV)/.ready-dev  ## lint, types and import directions alone
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports > .import-linter.log 2>&1 || { cat .import-linter.log; exit 1; }
 
+bench: $(VENV)/.ready-dev  ## measure HTTP beside empty handlers and peers, and the runtimes of trees (needs wrk)
+	@$(BIN)/python benchmarks/run.py --update-readme
+	@$(BIN)/python benchmarks/trees.py
+
 format: $(VENV)/.ready-dev  ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:  ## remove the environment, results and models
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .import-linter.log
-	rm -rf apps/*/results apps/*/model apps/*/state src/*.egg-info
+	rm -rf apps/*/results apps/*/model apps/*/state src/*.egg-info src/scoreline/model/_kernel*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 sample: $(VENV)/.ready  ## write the committed sample of order_triage again
@@ -52,7 +56,7 @@ $(VENV)/bin/python:
 	@echo "making $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.ready: $(VENV)/bin/python requirements.lock pyproject.toml
+$(VENV)/.ready: $(VENV)/bin/python requirements.lock pyproject.toml src/scoreline/model/_kernel.c
 	@echo "installing what Scoreline needs (once)"
 	@$(PIP) install --require-hashes --only-binary :all: -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .

@@ -18,8 +18,14 @@ can't be used is refused at start with exit code 2, by name, saying what is expe
 | --- | --- | --- | --- | --- |
 """
 _OPTIONS = {"model": "--model-dir", "timeout_s": "", "max_body_mb": "", "batch": "", "inference_timeout_s": ""}
-_OPTIONS |= {"max_bad_percent": "", "max_bad_rows": "", "nginx": ""}
-_OPTIONS |= {"state": "--state", "data_url": "--data-url", "refresh_s": "", "admin_token": ""}
+_OPTIONS |= {"max_bad_percent": "", "max_bad_rows": "", "nginx": "", "runtime": ""}
+_OPTIONS |= {
+    "state": "--state",
+    "data_url": "--data-url",
+    "refresh_s": "",
+    "worker_class": "--worker-class",
+    "admin_token": "",
+}
 
 
 def settings_page() -> str:

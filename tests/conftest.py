@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -10,8 +11,14 @@ import pytest
 
 from scoreline.app.load import load_app
 
+# Before anything loads OpenMP: threads that wait for one another take most of the time where several processes train.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Parts that PyPI can't bring, and how one sees that they are there.
-PARTS = {"nginx": lambda: shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")}
+PARTS = {
+    "nginx": lambda: shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin"),
+    "kernel": lambda: importlib.util.find_spec("scoreline.model._kernel"),  # a C compiler at hand at install
+}
 SKIP_IS_FAILURE = bool(os.environ.get("SCORELINE_SKIP_IS_FAILURE"))  # as CI runs
 ORDER_TRIAGE = Path(__file__).parent.parent / "apps/order_triage"
 

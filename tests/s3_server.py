@@ -42,7 +42,7 @@ class S3Server:
         try:
             (self.folder / "data").mkdir()
             (self.folder / "s3.json").write_text(json.dumps({"identities": _identities()}))
-            self._start_on_free_ports()
+            self._start_onfree_ports()
         except BaseException:
             self.__exit__()
             raise
@@ -114,9 +114,9 @@ class S3Server:
         """Return what the server printed."""
         return (self.folder / "log").read_text(errors="replace")
 
-    def _start_on_free_ports(self) -> None:
+    def _start_onfree_ports(self) -> None:
         for last in (False, False, True):  # somebody else may take a port before the server does
-            self._ports = _free_ports(2 * len(_PARTS))
+            self._ports = free_ports(2 * len(_PARTS))
             try:
                 return self.start()
             except ServerEnded:
@@ -165,7 +165,7 @@ def _client(url: str):
     )
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Return ports that nobody listens on, no port twice."""
     with contextlib.ExitStack() as held:
         probes = [held.enter_context(socket.socket()) for _ in range(count)]

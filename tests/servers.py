@@ -5,6 +5,7 @@ Whatever is started here is stopped here, by its process id, also when the test 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import csv
 import http.client
@@ -26,8 +27,10 @@ import psutil
 import pytest
 
 from scoreline.cli.main import run
-from scoreline.serving.service import load_service
-from scoreline.settings import resolve_settings
+from scoreline.serving.asgi_app import AsgiShell
+from scoreline.serving.service import Service, load_service
+from scoreline.serving.start import open_generation
+from scoreline.settings import Settings, resolve_settings
 
 APP_FOLDER = Path(__file__).parent.parent / "apps/order_triage"
 KEY = ("order_id", "customer_id", "sku_code", "zip_code")
@@ -50,9 +53,20 @@ def made_service(tmp_path_factory):
     """Return the service of `made_app`; one for all tests, since a process can open a store once."""
     if 1 not in _made:
         app = made_app(tmp_path_factory)
-        made = {"app": app, "model": app / "model", "results": app / "results"}
-        _made[1] = load_service(resolve_settings(made, {}))
+        _made[1] = open_service(settings_for(app, tmp_path_factory.mktemp("state")))
     return _made[1]
+
+
+def settings_for(app: Path, state: Path, **others: Any) -> Settings:
+    """Return settings made from an app's folders and a state folder, whatever this machine has."""
+    own = {name: app / name for name in ("data", "model", "results")}
+    return resolve_settings({"app": app, **own, "state": state, **others}, {})
+
+
+def open_service(settings: Settings) -> Service:
+    """Verify and publish what the folders hold, as `serve` does at start, and load it, as its workers do."""
+    open_generation(settings, print)
+    return load_service(settings)
 
 
 def make_app(folder: Path) -> Path:
@@ -327,8 +341,13 @@ class Server(Command):
 
 @contextlib.contextmanager
 def serving(app: Path, model: Path, folder: Path, *options: str, **environment: str):
-    """Give a ready server of an app with the model and features of another; stop it at the end."""
+    """Give a ready server of an app with the model and features of another; stop it at the end.
+
+    Its generations are kept in `folder`, so that servers share none, unless the options or the
+    environment name a state folder.
+    """
     made = ("--model-dir", str(model / "model"), "--results", str(model / "results"))
+    environment.setdefault("SCORELINE_STATE", str(folder / "state"))
     folder.mkdir(exist_ok=True)
     server = Server(app, folder, *made, *options, environment=environment)
     try:
@@ -343,3 +362,26 @@ def _runs(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def ask_asgi(service, method, path, headers, body, query=""):
+    """Ask a service through the ASGI shell, the body in two pieces; return status, headers and body."""
+    half = len(body) // 2
+    pieces = [
+        {"type": "http.request", "body": body[:half], "more_body": True},
+        {"type": "http.request", "body": body[half:], "more_body": False},
+    ]
+    sent = []
+
+    async def receive():
+        return pieces.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": fields}
+    asyncio.run(AsgiShell(service, timeout_s=60)(scope, receive, send))
+    start, end = sent
+    named = {name.decode().title(): value.decode() for name, value in start["headers"]}
+    return start["status"], named, end["body"]

@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {
-    "boto3", "cloudpickle", "click", "duckdb", "flask", "gunicorn", "joblib", "lightgbm", "lmdb", "msgspec", "pandas",
-    "pyarrow", "pyspark", "redis", "scipy", "skops", "sklearn", "treelite", "urllib3", "xgboost",
+    "boto3", "botocore", "cloudpickle", "click", "duckdb", "flask", "gunicorn", "joblib", "lightgbm", "lmdb", "msgspec",
+    "pandas", "pyarrow", "pyspark", "redis", "scipy", "skops", "sklearn", "treelite", "urllib3", "xgboost",
 }  # fmt: skip
 
 
@@ -45,5 +45,10 @@ def test_the_list_of_modules_would_show_a_heavy_one():
 
 
 def test_what_answers_requests_needs_no_model_library_and_no_engine():
-    loaded = modules_after("import scoreline.predictor, scoreline.model.artifact, scoreline.store.embedded")
+    loaded = modules_after("import scoreline.predictor, scoreline.generations.parts, scoreline.store.embedded")
     assert loaded & {"sklearn", "scipy", "skops", "treelite", "duckdb", "pandas", "pyarrow", "boto3"} == set()
+
+
+def test_a_folder_as_source_needs_no_library_of_aws():
+    loaded = modules_after("from scoreline.tables.fetch import open_source; open_source('/nowhere', None)")
+    assert loaded & {"boto3", "botocore", "urllib3"} == set()

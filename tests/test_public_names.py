@@ -40,3 +40,19 @@ def public_parts(tree, prefix=""):
             yield prefix + node.name, node
             if isinstance(node, ast.ClassDef):
                 yield from public_parts(node, f"{node.name}.")
+
+
+APPS = sorted((Path(__file__).parent.parent / "apps").glob("*/app.py"))
+
+
+@pytest.mark.parametrize("path", APPS, ids=lambda path: path.parent.name)
+def test_an_app_file_uses_public_names_alone(path):
+    tree = ast.parse(path.read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    of_ours = [node for node in imports if isinstance(node, ast.ImportFrom) and node.module.startswith("scoreline")]
+    assert [node.module for node in of_ours] == ["scoreline"]
+    assert {alias.name for alias in of_ours[0].names} <= set(scoreline.__all__)
+    others = {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}
+    assert {name.partition(".")[0] for name in others} <= {"numpy"}
+    private = [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("_")]
+    assert private == []

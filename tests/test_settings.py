@@ -30,6 +30,7 @@ def test_without_anything_the_defaults_hold(tmp_path, monkeypatch):
     assert (found.port, found.timeout_s, found.max_body_mb, found.batch) == (8080, 60, 6, False)
     assert (found.max_bad_percent, found.max_bad_rows) == (1.0, 20)
     assert (found.workers, found.concurrency, found.inference_timeout_s) == (None, 8, 70)
+    assert (found.state, found.data_url, found.refresh_s, found.admin_token) == (tmp_path / "state", None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,23 @@ def test_a_folder_comes_from_option_then_variable_then_opt_ml_then_the_app(tmp_p
     environment[variable] = "/from/variable"
     assert getattr(resolve_settings({}, environment, opt_ml), name) == Path("/from/variable")
     assert getattr(resolve_settings({name: Path("/from/option")}, environment, opt_ml), name) == Path("/from/option")
+
+
+def test_the_state_folder_is_beside_the_app_but_never_beside_a_read_only_model(tmp_path):
+    environment = {"SCORELINE_APP": "/app"}
+    assert resolve_settings({}, environment, tmp_path).state == Path("/app/state")
+    (tmp_path / "model").mkdir()
+    assert resolve_settings({}, environment, tmp_path).state == Path("/tmp/scoreline-state")
+    environment["SCORELINE_STATE"] = "/from/variable"
+    assert resolve_settings({}, environment, tmp_path).state == Path("/from/variable")
+    assert resolve_settings({"state": Path("/from/option")}, environment, tmp_path).state == Path("/from/option")
+
+
+def test_the_admin_token_is_never_shown():
+    found = resolve(SCORELINE_ADMIN_TOKEN="hush-hush")
+    assert found.admin_token == "hush-hush"
+    assert "hush" not in repr(found)
+    assert "hush" not in str(found)
 
 
 def test_an_option_that_was_not_given_counts_for_nothing():
@@ -86,7 +104,9 @@ def test_spaces_around_a_value_do_not_matter():
         ("MODEL_SERVER_TIMEOUT", "5m", "seconds, for example 60"),
         ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "0", "seconds, for example 60"),
         ("SCORELINE_MAX_BODY_MB", "6MB", "mebibytes, for example 6"),
+        ("SCORELINE_RUNTIME", "onnx", "kernel, gtil or estimator"),
         ("SAGEMAKER_BATCH", "perhaps", "true or false"),
+        ("SCORELINE_WORKER_CLASS", "gevent", "asgi or sync"),
         *(
             ("SCORELINE_MAX_BAD_PERCENT", bad, "a share from 0 to 100, for example 1")
             for bad in ("-1", "101", "nan", "inf", "1%")
@@ -94,6 +114,7 @@ def test_spaces_around_a_value_do_not_matter():
         *(("SCORELINE_MAX_BAD_ROWS", bad, "a whole number, for example 20") for bad in ("-1", "1.5", "many")),
         ("SCORELINE_CONCURRENCY", "0", "a whole number above 0, for example 2"),
         ("SCORELINE_INFERENCE_TIMEOUT", "soon", "seconds, for example 70"),
+        *(("SCORELINE_REFRESH_SECONDS", bad, "seconds, for example 300") for bad in ("0", "-5", "5m", "0.5", "never")),
     ],
 )
 def test_a_value_that_can_not_be_used_is_named_with_what_was_expected(variable, bad, expected):

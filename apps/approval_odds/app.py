@@ -97,8 +97,8 @@ def state_excluded(state, excluded_states):
 app.features(
     spine=applications,
     **{name: applications[name] for name in APPLICANT if name not in ("applicant_id", "monthly_debt", "state")},
-    **{name: lookup(cards[name]) for name in cards.spec.columns if name not in ("card_id", "name")},
-    **{name: lookup(issuers[name]) for name in issuers.spec.columns if name != "issuer"},  # by the card's issuer
+    **{name: lookup(cards[name]) for name in cards if name not in ("card_id", "name")},
+    **{name: lookup(issuers[name]) for name in issuers if name != "issuer"},  # by the card's issuer
     score_margin=score_margin,
     debt_to_income=debt_to_income,
     offered_in_state=offered_in_state,

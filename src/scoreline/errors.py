@@ -73,8 +73,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     --------
     >>> did_you_mean("shiped_at", ["order_id", "shipped_at"])
     " Did you mean 'shipped_at'?"
-    >>> did_you_mean("zzz", ["order_id"])
-    ''
+    >>> did_you_mean("zzz", ["order_id"]), did_you_mean("order_id", ["order_id"])
+    ('', '')
     """
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    others = [other for other in known if other != name]  # a name that is known is wrong for another reason
+    close = difflib.get_close_matches(name, others, n=1, cutoff=0.6)
     return f" Did you mean '{close[0]}'?" if close else ""

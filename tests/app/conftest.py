@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from scoreline.app.load import load_app
+from scoreline.errors import AppError
+
 RIGHT_APP = """\
 from scoreline import App, Boolean, Category, Integer, Number, Rule, Text, Time
 from scoreline import decision, latest, lookup, probability, reason
@@ -88,6 +91,27 @@ def app_folder(tmp_path):
         return tmp_path / folder
 
     return write
+
+
+@pytest.fixture
+def refuses(app_folder):
+    """Give a function that checks that a mistake in an app file is refused, with its file, its line and what it says.
+
+    `right` stands once in the text and becomes `wrong`; the line named is the one where `at` begins then.
+    """
+
+    def check(text, right, wrong, at, says):
+        assert text.count(right) == 1
+        text = text.replace(right, wrong)
+        folder = app_folder(text)
+        with pytest.raises(AppError) as caught:
+            load_app(folder)
+        message = str(caught.value)
+        line = text[: text.index(at, text.index("app = "))].count("\n") + 1
+        assert message.startswith(f"{folder}/app.py, line {line}: ")
+        assert [piece for piece in says if piece not in message] == []
+
+    return check
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,7 @@ import socket
 
 import pytest
 from botocore.config import Config
-from s3_server import REGION, SECRET, STRANGER
-from servers import free_port
+from s3_server import REGION, SECRET, STRANGER, free_ports
 
 from scoreline.aws import s3 as s3_module
 from scoreline.errors import SettingError, SourceAwayError, SourceContentError
@@ -276,7 +275,7 @@ def test_the_timeouts_are_short():
             {
                 **KEYS,
                 "AWS_ENDPOINT_URL_S3": "http://s3.invalid",
-                "HTTP_PROXY": f"http://me:hush@127.0.0.1:{free_port()}",
+                "HTTP_PROXY": f"http://me:hush@127.0.0.1:{free_ports(1)[0]}",
             },
             "the proxy can't be reached. Check HTTPS_PROXY",
             id="no-proxy",

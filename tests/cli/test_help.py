@@ -13,8 +13,9 @@ from servers import plain_environment
 from scoreline.cli.main import scoreline
 from scoreline.settings import SETTINGS
 
-COMMANDS = ["check", "feature", "train", "serve", "inference", "up"]
+COMMANDS = ["check", "feature", "train", "serve", "inference", "up", "refresh", "status", "rollback"]
 EXECUTABLE = Path(sys.executable).with_name("scoreline")
+VARIABLES = {setting.name: setting.variables for setting in SETTINGS}
 OPTIONS = [
     pytest.param(command, option, id=f"{command}-{option.name}")
     for command in COMMANDS
@@ -38,9 +39,14 @@ def test_help_names_every_command_in_the_order_of_use(cli):
 @pytest.mark.parametrize(("command", "option"), OPTIONS)
 def test_every_option_has_help_that_names_its_variables(command, option):
     assert isinstance(option, click.Option)
-    variables = {setting.name: setting.variables for setting in SETTINGS}[option.name]
     assert option.help
-    assert f"[env: {', '.join(variables)}]" in option.help
+    if option.name in VARIABLES:
+        assert f"[env: {', '.join(VARIABLES[option.name])}]" in option.help
+
+
+def test_only_what_is_asked_for_once_has_no_variable():
+    without = {(param.values[0], param.values[1].name) for param in OPTIONS if param.values[1].name not in VARIABLES}
+    assert without == {("refresh", "dry_run"), ("status", "as_json"), ("rollback", "to"), ("rollback", "unpin")}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -67,6 +73,11 @@ def test_without_arguments_it_shows_help_and_exits_2(cli):
         (["inference", "--concurrency", "-1"], "-1 is not in the range"),
         (["up", "--port", "65536"], "65536 is not in the range"),
         (["feature", "--data", __file__], "is a file"),
+        (["serve", "--state", __file__], "is a file"),
+        (["rollback", "--to", "0"], "0 is not in the range"),
+        (["rollback", "--to", "3-abc"], "is not a valid integer range"),
+        (["rollback", "--to", "3", "--unpin"], "either --to or --unpin, not both"),
+        (["refresh", "cards"], "unexpected extra argument"),
     ],
 )
 def test_misuse_exits_2_and_says_what_is_wrong_on_stderr(cli, arguments, says):
@@ -88,6 +99,7 @@ def test_misuse_exits_2_and_says_what_is_wrong_on_stderr(cli, arguments, says):
         ("SAGEMAKER_BIND_TO_PORT", "65536", "a port from 1 to 65535"),
         ("SCORELINE_MAX_BODY_MB", "6m", "mebibytes, for example 6"),
         ("SAGEMAKER_BATCH", "maybe", "true or false"),
+        ("SCORELINE_REFRESH_SECONDS", "5m", "seconds, for example 300"),
     ],
 )
 def test_a_variable_that_cannot_be_used_exits_2_with_one_line(cli, monkeypatch, triage, variable, value, expected):

@@ -10,8 +10,10 @@ import socket
 
 import psutil
 import pytest
+from cards import change, copy_cards, made_cards
 from servers import copy_app, folders, free_port
 
+from scoreline.generations.state import StateFolder
 from scoreline.serving.scoreboard import SLOTS
 
 
@@ -24,11 +26,13 @@ def starts_nothing():
 
 
 @pytest.fixture
-def refused(cli):
-    """Give a function that runs `serve`, sees it refuse, and returns its one line."""
+def refused(cli, tmp_path):
+    """Give a function that runs `serve`, sees it refuse, and returns its one line; nothing was published."""
 
     def serve(*arguments):
-        ran = cli("serve", *arguments, "--host", "127.0.0.1", "--port", free_port())
+        state = tmp_path / "state"
+        ran = cli("serve", *arguments, "--state", state, "--host", "127.0.0.1", "--port", free_port())
+        assert not state.exists() or StateFolder(state).number == 0
         return line_of(ran)
 
     return serve
@@ -84,3 +88,31 @@ def test_more_workers_than_there_is_room_for_are_one_line(refused, triage):
 def test_an_address_that_is_not_ours_is_one_line(cli, triage):
     line = line_of(cli("serve", *folders(triage), "--host", "192.0.2.1", "--port", "8080"))
     assert line.startswith("can't listen on 192.0.2.1:8080 (")
+
+
+def test_a_state_folder_that_cannot_be_made_is_one_line(cli, triage, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    where = ("--state", tmp_path / "file/state", "--host", "127.0.0.1", "--port", free_port())
+    line = line_of(cli("serve", *folders(triage), *where))
+    assert line.startswith(f"{tmp_path / 'file/state'}: the state folder can't be written (")
+
+
+def test_a_reference_table_that_is_away_without_a_copy_is_one_line(refused, tmp_path_factory, tmp_path):
+    line = refused(*folders(made_cards(tmp_path_factory)), "--data-url", tmp_path / "nowhere")
+    assert f"{tmp_path / 'nowhere'}: no such folder" in line
+    assert "There is no copy of 'cards' at hand." in line
+
+
+def test_a_reference_table_that_is_bad_without_a_copy_is_one_line(refused, tmp_path_factory, tmp_path):
+    app = copy_cards(made_cards(tmp_path_factory), tmp_path / "app")
+    change(app / "data/cards.csv", lambda text: text.replace(b"620", b"6200"))
+    assert refused(*folders(app)).startswith("reference table 'cards', cards.csv: 1 of 5 rows are bad")
+
+
+def test_a_server_of_another_app_py_on_the_same_state_folder_is_one_line(cli, tmp_path_factory, tmp_path):
+    state = StateFolder(tmp_path / "state")
+    with state.serving("another app"):
+        where = ("--state", state.path, "--host", "127.0.0.1", "--port", free_port())
+        line = line_of(cli("serve", *folders(made_cards(tmp_path_factory)), *where))
+    assert line.startswith(f"the server with pid {os.getpid()} runs app.py as it was before; ")
+    assert state.number == 0

@@ -109,6 +109,7 @@ def test_the_plan_says_where_each_feature_comes_from(plan_of):
         pytest.param("LIMIT = 100", "LIMIT = 99", id="a-constant-that-a-function-reads"),
         pytest.param('"NORTH", "SOUTH"', '"SOUTH", "NORTH"', id="the-order-of-a-category"),
         pytest.param('"pieces": Integer', '"pieces": Number', id="a-type"),
+        pytest.param('"pieces": Integer', '"pieces": Integer(minimum=0)', id="a-range"),
         pytest.param('"zip": Text, "region"', '"zip": Text, "since": Time, "region"', id="a-column-of-a-joined-table"),
         pytest.param("target=orders.kept, inputs=[\"level\"]", "target=orders.gone, inputs=[\"level\"]", id="a-target"),
     ],

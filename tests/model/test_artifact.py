@@ -39,12 +39,13 @@ def test_a_folder_without_an_artifact_is_refused(tmp_path):
     ("content", "says"),
     [
         pytest.param(b"", "manifest.json: can't be read", id="empty"),
-        pytest.param(b'{"format": 1, "files"', "manifest.json: can't be read", id="cut"),
+        pytest.param(b'{"format": 2, "files"', "manifest.json: can't be read", id="cut"),
         pytest.param(b"\xff\xfe", "manifest.json: can't be read", id="no-text"),
-        pytest.param(b"[1]", "is format None; this version reads 1", id="a-list"),
-        pytest.param(b"{}", "is format None; this version reads 1", id="no-format"),
-        pytest.param(b'{"format": 2}', "is format 2; this version reads 1", id="another-format"),
-        pytest.param(b'{"format": 1}', "it has no app, features, files, heads, schemas", id="nothing-but-a-format"),
+        pytest.param(b"[1]", "is format None; this version reads 2", id="a-list"),
+        pytest.param(b"{}", "is format None; this version reads 2", id="no-format"),
+        pytest.param(b'{"format": 1}', "is format 1; this version reads 2", id="a-former-format"),
+        pytest.param(b'{"format": 3}', "is format 3; this version reads 2", id="a-later-format"),
+        pytest.param(b'{"format": 2}', "it has no app, features, files, heads, schemas", id="nothing-but-a-format"),
     ],
 )
 def test_a_manifest_that_can_not_be_used_is_refused(trained, content, says):
@@ -81,6 +82,7 @@ def test_trees_of_another_width_than_the_manifest_says_are_refused(trained):
         trained.artifact()
 
 
+MADE = "estimator=make_estimator"
 HEAD = 'Rule("long", when=[("is_long", "==", True), ("spent", ">=", 1.5)], then="Call")'
 
 
@@ -129,6 +131,8 @@ HEAD = 'Rule("long", when=[("is_long", "==", True), ("spent", ">=", 1.5)], then=
             ('inputs=["spent", "colour", "minutes"]', 'inputs=["spent", "minutes", "colour"]'), "head 'odds', 'inputs'",
             id="the-order-of-a-heads-inputs",
         ),
+        pytest.param((MADE, MADE + ', monotonic={"spent": 1}'), "head 'odds', 'monotonic'", id="a-direction"),
+        pytest.param((MADE, MADE + ', knock_outs="action"'), "head 'odds', 'knock_outs'", id="knock-outs"),
         pytest.param(
             ("app.reply(", 'app.head("second", target=visits.paid, inputs=["spent"], estimator=print)\napp.reply('),
             "has no head 'second'", id="a-new-head",
@@ -142,8 +146,26 @@ def test_an_app_that_has_changed_since_is_refused_and_the_change_is_named(traine
 
 
 @pytest.mark.parametrize(
+    ("declared", "says"),
+    [
+        pytest.param(
+            'monotonic={"spent": 1}', r"head 'odds', 'monotonic': .*\{\"spent\": 1\}, app.py declares none", id="way"
+        ),
+        pytest.param(
+            'knock_outs="action"', r"head 'odds', 'knock_outs': .*\"action\", app.py declares none", id="rules"
+        ),
+    ],
+)
+def test_a_model_with_what_the_app_has_no_more_is_refused(trained, declared, says):
+    trained.train(trained.load((MADE, f"{MADE}, {declared}")))
+    with pytest.raises(ArtifactError, match=says):
+        check_belongs(trained.artifact(), trained.load(folder="changed"))
+
+
+@pytest.mark.parametrize(
     "change",
     [
+        pytest.param((MADE, MADE + ', report_by="colour"'), id="by-what-training-reports"),
         pytest.param(("return minutes > LONG", '"""Tell."""\n    return minutes > LONG  # minutes'), id="a-comment"),
         pytest.param(("LONG = 1.0", "LONG = 2 / 2"), id="how-a-constant-is-written"),
         pytest.param(("max_iter=15", "max_iter=20"), id="the-estimator-which-only-training-calls"),
@@ -154,10 +176,11 @@ def test_an_app_that_answers_as_before_still_owns_its_model(trained, change):
     check_belongs(trained.artifact(), trained.load(change, folder="changed"))
 
 
-def test_a_manifest_whose_head_lacks_a_field_is_refused(trained):
+@pytest.mark.parametrize("name", ["link", "support", "takes_missing", "inputs"])
+def test_a_manifest_whose_head_lacks_a_field_is_refused(trained, name):
     path = trained.artifact().folder / "manifest.json"
     manifest = json.loads(path.read_text())
-    del manifest["heads"]["odds"]["link"]
+    del manifest["heads"]["odds"][name]
     path.write_text(json.dumps(manifest))
-    with pytest.raises(ArtifactError, match=r"is not a whole manifest \('link' is missing or wrong\)"):
+    with pytest.raises(ArtifactError, match=rf"is not a whole manifest \('{name}' is missing or wrong\)"):
         trained.artifact()

@@ -9,20 +9,32 @@ import zipfile
 import numpy as np
 import pytest
 import skops.io
-from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
+from lightgbm import LGBMClassifier
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from xgboost import XGBClassifier
 
 from scoreline.errors import ArtifactError
-from scoreline.model.estimator import load_estimator, save_estimator
+from scoreline.model.estimator import find_estimator, load_estimator, save_estimator
+from scoreline.model.evaluate import raw_scores
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 3))
+X[:, 1] = RNG.integers(0, 5, 300)
 Y = X[:, 0] + RNG.normal(size=300) > 0
 ESTIMATORS = [
     pytest.param(HistGradientBoostingClassifier(max_iter=5, random_state=0, early_stopping=False), id="hist"),
     pytest.param(HistGradientBoostingClassifier(max_iter=5, random_state=0, early_stopping=True), id="stopped-early"),
     pytest.param(GradientBoostingClassifier(n_estimators=5, random_state=0), id="exact"),
+    pytest.param(RandomForestClassifier(n_estimators=5, random_state=0), id="forest"),
+    pytest.param(ExtraTreesClassifier(n_estimators=5, random_state=0), id="extra-trees"),
+    pytest.param(HistGradientBoostingClassifier(max_iter=5, random_state=0, categorical_features=[1]), id="categories"),
 ]
 
 
@@ -31,8 +43,15 @@ def test_an_estimator_read_back_answers_as_before(estimator, tmp_path):
     estimator.fit(X, Y)
     save_estimator(estimator, tmp_path / "a.skops")
     read = load_estimator(tmp_path / "a.skops")
-    assert np.array_equal(read.decision_function(X), estimator.decision_function(X))
+    assert np.array_equal(read.predict_proba(X), estimator.predict_proba(X))
     assert read.get_params() == estimator.get_params()
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_an_estimator_of_three_classes_read_back_answers_as_before(estimator, tmp_path):
+    estimator.fit(X, Y + (X[:, 2] > 0.5).astype(int))
+    save_estimator(estimator, tmp_path / "a.skops")
+    assert np.array_equal(load_estimator(tmp_path / "a.skops").predict_proba(X), estimator.predict_proba(X))
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -47,6 +66,34 @@ def test_an_estimator_read_back_gives_the_same_bytes(estimator, tmp_path):
     save_estimator(estimator.fit(X, Y), tmp_path / "a.skops")
     save_estimator(load_estimator(tmp_path / "a.skops"), tmp_path / "b.skops")
     assert (tmp_path / "a.skops").read_bytes() == (tmp_path / "b.skops").read_bytes()
+
+
+XGB, LGB = {"n_estimators": 5, "n_jobs": 1}, {"n_estimators": 5, "n_jobs": 1, "verbose": -1}
+OTHERS = [
+    pytest.param(XGBClassifier(**XGB), ".ubj", id="xgboost"),
+    pytest.param(XGBClassifier(**XGB, enable_categorical=True, feature_types=["q", "c", "q"]), ".ubj", id="xgboost-c"),
+    pytest.param(LGBMClassifier(**LGB), ".txt", id="lightgbm"),
+]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(("estimator", "suffix"), OTHERS)
+def test_an_estimator_of_another_library_is_kept_in_its_own_format(estimator, suffix, classes, tmp_path):
+    estimator.fit(X, Y if classes == 2 else Y + (X[:, 2] > 0.5).astype(int))
+    for name in ("a", "b"):
+        file = save_estimator(estimator, tmp_path / name)
+        assert (file, find_estimator(tmp_path / name)) == (tmp_path / (name + suffix), file)
+    rows = np.where(RNG.random(X.shape) < 0.2, np.nan, X)
+    assert np.array_equal(raw_scores(load_estimator(file), rows), raw_scores(estimator, rows))
+    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".ubj", ".txt"])
+@pytest.mark.parametrize("content", [b"", b"garbage" * 100, b"{}"], ids=["empty", "garbage", "an-empty-object"])
+def test_a_damaged_file_of_another_library_is_refused(suffix, content, tmp_path):
+    (tmp_path / f"a{suffix}").write_bytes(content)
+    with pytest.raises(ArtifactError, match=rf"a{suffix}: can't be read as an estimator"):
+        load_estimator(tmp_path / f"a{suffix}")
 
 
 @pytest.mark.parametrize(("field", "value"), [("left", 10_000), ("right", 0), ("feature_idx", 3), ("feature_idx", -1)])

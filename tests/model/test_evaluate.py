@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoreline.model.evaluate import Link, Metrics, Split, evaluate, fit_link, split_by_time, why_not_learnable
+from scoreline.model.evaluate import (
+    Link,
+    Metrics,
+    Split,
+    evaluate,
+    fit_link,
+    reliability,
+    split_by_time,
+    why_not_learnable,
+)
 
 
 def days(*numbers):
@@ -146,3 +155,37 @@ def test_the_base_rate_that_a_head_must_beat_is_that_of_earlier_rows():
     metrics = evaluate(Link(0.0, 0.0), np.zeros(4), np.array([True, True, True, False]), base_rate=0.1)
     assert metrics.brier_base == pytest.approx((3 * 0.9**2 + 0.1**2) / 4)
     assert metrics.brier == pytest.approx(0.25)
+
+
+def test_each_tenth_of_the_odds_says_what_was_predicted_and_what_happened():
+    chance = np.array([0.05, 0.61, 0.65, 0.69, 0.95, 1.0])
+    target = np.array([False, True, False, True, True, False])
+    assert reliability(chance, target) == [
+        {"from": 0.0, "to": 0.1, "rows": 1, "predicted": 0.05, "observed": 0.0},
+        {"from": 0.6, "to": 0.7, "rows": 3, "predicted": pytest.approx(0.65), "observed": pytest.approx(2 / 3)},
+        {"from": 0.9, "to": 1.0, "rows": 2, "predicted": pytest.approx(0.975), "observed": 0.5},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("chance", "tenth"), [(0.0, 0.0), (0.0999, 0.0), (0.1, 0.1), (0.3, 0.3), (0.5, 0.5), (0.9, 0.9), (1.0, 0.9)]
+)
+def test_odds_on_an_edge_belong_to_the_tenth_that_begins_there(chance, tenth):
+    assert [band["from"] for band in reliability(np.array([chance]), np.array([True]))] == [tenth]
+
+
+def test_rows_of_one_class_alone_have_no_auc_and_all_else():
+    metrics = evaluate(Link(1.0, 0.0), np.array([0.0, 0.0]), np.array([True, True]), base_rate=0.5)
+    described = metrics.describe()
+    assert np.isnan(metrics.auc)
+    assert described["auc"] is None  # JSON has no NaN
+    assert (described["brier"], described["brier_base"], described["rows"]) == (0.25, 0.25, 2)
+    assert described["log_loss"] == pytest.approx(np.log(2))
+
+
+def test_metrics_are_described_with_those_of_each_group():
+    part = Metrics(auc=0.5, brier=0.3, brier_base=0.2, log_loss=0.7, base_rate=0.5, rows=3)
+    whole = Metrics(auc=0.8, brier=0.1, brier_base=0.2, log_loss=0.5, base_rate=0.7, rows=9, by={"300": part})
+    assert "by" not in part.describe()
+    assert whole.describe()["by"] == {"300": part.describe()}
+    assert (whole.describe()["beats_base_rate"], part.describe()["beats_base_rate"]) == (True, False)

@@ -7,23 +7,23 @@ import dataclasses
 import numpy as np
 import pytest
 
-from scoreline.model.parity import Difference, first_difference, load_corpus, make_corpus, probability, save_corpus
-from scoreline.model.trees import FlatTrees
-
-STUMP = FlatTrees(
-    roots=np.array([0], np.int32),
-    feature=np.array([1, 0, 0], np.int32),
-    threshold=np.array([0.1, 0, 0]),
-    left=np.array([1, 1, 2], np.int32),
-    right=np.array([2, 1, 2], np.int32),
-    default_left=np.array([True, False, False]),
-    value=np.array([0, -1.0, 1.0]),
-    base=0.0,
-    depth=1,
-    inclusive=True,
-    float_width=64,
-    features=2,
+from scoreline.model.packing import Tree, pack_trees
+from scoreline.model.parity import (
+    Corpus,
+    Difference,
+    first_difference,
+    load_corpus,
+    make_corpus,
+    probabilities,
+    probability,
+    save_corpus,
 )
+from scoreline.model.trees import EXACT
+
+STUMP = pack_trees(
+    [Tree([1, -1, -1], [2, -1, -1], [1, 0, 0], [0.1, 0, 0], [True, False, False], [0, -1.0, 1.0])],
+    base=[0.0], features=2,
+)  # fmt: skip
 TRAINING = np.array([[1.0, 0.0], [2.0, np.nan], [3.0, 0.3]])
 
 
@@ -71,7 +71,9 @@ def test_a_runtime_that_takes_less_or_equal_for_less_is_found_out():
 
 def test_a_runtime_that_sends_missing_values_the_other_way_is_found_out():
     corpus = make_corpus(TRAINING, STUMP, 0)
-    wrong = dataclasses.replace(STUMP, default_left=~STUMP.default_left)
+    nodes = STUMP.nodes.copy()
+    nodes["slot"] ^= 1
+    wrong = dataclasses.replace(STUMP, nodes=nodes)
     assert first_difference(STUMP.predict_raw(corpus), wrong.predict_raw(corpus)) is not None
 
 
@@ -98,11 +100,61 @@ def test_a_probability_never_overflows():
 
 
 def test_a_corpus_is_read_back_as_it_was_and_written_alike_each_time(tmp_path):
-    corpus = make_corpus(TRAINING, STUMP, 0)
-    raw = STUMP.predict_raw(corpus)
-    save_corpus(tmp_path / "a.npz", corpus, raw)
-    save_corpus(tmp_path / "b.npz", corpus, raw)
-    rows, answers = load_corpus(tmp_path / "a.npz")
-    assert np.array_equal(rows, corpus, equal_nan=True)
-    assert np.array_equal(answers, raw)
+    rows = make_corpus(TRAINING, STUMP, 0)
+    corpus = Corpus(rows, STUMP.predict_raw(rows), "identity")
+    save_corpus(tmp_path / "a.npz", corpus)
+    save_corpus(tmp_path / "b.npz", corpus)
+    read = load_corpus(tmp_path / "a.npz")
+    assert np.array_equal(read.rows, rows, equal_nan=True)
+    assert np.array_equal(read.raw, corpus.raw)
+    assert read.link == "identity"
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_the_float32_values_beside_a_threshold_are_in_the_corpus_too():
+    narrow = np.float32(0.1)
+    beside = {repr(float(np.nextafter(narrow, np.float32(to)))) for to in (-1, 1)}
+    assert beside <= values_of(make_corpus(TRAINING, STUMP, 0), 1)
+
+
+def test_every_category_and_what_is_none_stand_in_the_column_of_categories():
+    tree = Tree([1, -1, -1], [2, -1, -1], [1, 0, 0], [0, 0, 0], [True] * 3, [0, -1.0, 1.0], sets={0: [2, 40]})
+    corpus = make_corpus(TRAINING, pack_trees([tree], base=[0.0], features=2, kinds=[0, EXACT]), 0)
+    assert {repr(float(code)) for code in range(66)} | {"-1.0", "-0.5", "0.5", "1000000000.0"} <= values_of(corpus, 1)
+
+
+def test_without_trees_there_is_a_corpus_all_the_same():
+    assert len(make_corpus(TRAINING, None, 0)) > 400
+
+
+@pytest.mark.parametrize(
+    ("link", "expected", "got", "difference"),
+    [
+        pytest.param("identity", [0.6], [0.6], None, id="a-forest"),
+        pytest.param("identity", [0.6], [0.6 + 1e-6], Difference(0, 0.6, 0.6 + 1e-6), id="a-forest-beyond-tolerance"),
+        pytest.param("identity", [0.5], [0.5 + 1e-9], Difference(0, 0.5, 0.5 + 1e-9), id="a-forest-another-label"),
+        pytest.param("softmax", [[1.0, 3.0]], [[1.0, 3.0]], None, id="softmax"),
+        pytest.param("softmax", [[1.0, 3.0]], [[11.0, 13.0]], None, id="softmax-moved-together"),
+        pytest.param("softmax", [[1.0, 3.0]], [[1.0, 3.1]], Difference(0, 3.0, 3.1), id="softmax-beyond-tolerance"),
+        pytest.param(
+            "softmax", [[3.0, 3.0]], [[3.0, 3.0 + 1e-9]], Difference(0, 3.0, 3.0 + 1e-9), id="softmax-another-label"
+        ),
+    ],
+)
+def test_each_link_has_its_own_probabilities_and_labels(link, expected, got, difference):
+    assert first_difference(np.array(expected), np.array(got), link) == difference
+
+
+def test_raw_scores_of_another_shape_are_no_answer():
+    with pytest.raises(ValueError, match=r"shape \(1, 1\) instead of \(1,\)"):
+        first_difference(np.zeros(1), np.zeros((1, 1)))
+
+
+def test_softmax_never_overflows_and_adds_up_to_one():
+    chances = probabilities(np.array([[1e308, 0.0], [-1e308, -1e308], [1.0, 2.0]]), "softmax")
+    assert chances.sum(axis=1) == pytest.approx(1)
+    assert chances[:2].tolist() == [[1, 0], [0.5, 0.5]]
+
+
+def test_a_difference_says_row_and_both_scores():
+    assert str(Difference(7, 1.0, -2.0)) == "row 7 of the parity corpus gives -2.0, the estimator 1.0"

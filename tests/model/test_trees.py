@@ -1,4 +1,4 @@
-"""Flat trees: walking them, and what a damaged file comes to."""
+"""Flat trees: what a walk over them gives, and what a damaged file comes to."""
 
 from __future__ import annotations
 
@@ -9,30 +9,22 @@ import numpy as np
 import pytest
 
 from scoreline.errors import ArtifactError
-from scoreline.model.trees import FlatTrees
+from scoreline.model.packing import Tree, pack_trees
+from scoreline.model.trees import EXACT, FLOORED, LEAF, TRUNCATED, FlatTrees
+
+FIRST = Tree(  # asks column 0 <= 1.5 and then, on the right, column 1 <= 0; missing goes left in both
+    left=[1, -1, 3, -1, -1], right=[2, -1, 4, -1, -1], feature=[0, 0, 1, 0, 0], threshold=[1.5, 0, 0, 0, 0],
+    default_left=[True, False, True, False, False], value=[0, 100.0, 0, 200.0, 300.0],
+)  # fmt: skip
+SECOND = Tree(  # asks column 1 <= 10; missing goes right
+    left=[1, -1, -1], right=[2, -1, -1], feature=[1, 0, 0], threshold=[10.0, 0, 0],
+    default_left=[False, False, False], value=[0, 1.0, 2.0],
+)  # fmt: skip
 
 
 def trees(**changes):
-    """Make two trees over two columns.
-
-    The first asks column 0 <= 1.5 and then, on the right, column 1 <= 0; missing goes left in both.
-    The second asks column 1 <= 10; missing goes right.
-    """
-    made = FlatTrees(
-        roots=np.array([0, 5], np.int32),
-        feature=np.array([0, 0, 1, 0, 0, 1, 0, 0], np.int32),
-        threshold=np.array([1.5, 0, 0.0, 0, 0, 10.0, 0, 0]),
-        left=np.array([1, 1, 3, 3, 4, 6, 6, 7], np.int32),
-        right=np.array([2, 1, 4, 3, 4, 7, 6, 7], np.int32),
-        default_left=np.array([True, False, True, False, False, False, False, False]),
-        value=np.array([0, 100.0, 0, 200.0, 300.0, 0, 1.0, 2.0]),
-        base=0.25,
-        depth=2,
-        inclusive=True,
-        float_width=64,
-        features=2,
-    )
-    return dataclasses.replace(made, **changes)
+    """Make flat trees of FIRST and SECOND over two columns."""
+    return pack_trees([FIRST, SECOND], **{"base": [0.25], "features": 2, **changes})
 
 
 NULL = np.nan
@@ -87,11 +79,7 @@ def test_thirty_two_bits_wide_a_value_is_rounded_before_it_is_compared():
 
 def test_leaves_are_added_one_after_the_other_in_the_order_of_the_trees():
     leaves = [1e16, 1.0, -1e16, 1.0]
-    here = np.arange(4, dtype=np.int32)
-    only_leaves = trees(
-        roots=here, feature=here * 0, threshold=here * 0.0, left=here, right=here, default_left=here > 9,
-        value=np.array(leaves), base=0.0, depth=0,
-    )  # fmt: skip
+    only_leaves = pack_trees([Tree([-1], [-1], [0], [0], [False], [leaf]) for leaf in leaves], base=[0.0], features=2)
     assert only_leaves.predict_raw(np.zeros((1, 2))).tolist() == [((1e16 + 1.0) - 1e16) + 1.0]
 
 
@@ -116,7 +104,7 @@ def test_a_file_gives_the_same_trees_back(tmp_path):
 def test_the_arrays_of_a_file_are_mapped_not_copied_and_can_not_be_written(tmp_path):
     trees().save(tmp_path / "a.trees")
     read = FlatTrees.load(tmp_path / "a.trees")
-    for array in (read.roots, read.threshold, read.value):
+    for array in (read.nodes, read.roots, read.base):
         assert isinstance(array, np.memmap)
         assert not array.flags.writeable
         assert array.ctypes.data % 64 == 0
@@ -128,33 +116,60 @@ def test_the_same_trees_give_the_same_bytes(tmp_path):
     assert (tmp_path / "a.trees").read_bytes() == (tmp_path / "b.trees").read_bytes()
 
 
-def patched(name, index, value):
-    array = getattr(trees(), name).copy()
-    array[index] = value
-    return {name: array}
+def node_of(made, value):
+    """Return the position of the node that holds a value."""
+    return int(np.flatnonzero(made.nodes["value"] == value)[0])
+
+
+@pytest.mark.parametrize(
+    ("node", "field", "value", "says"),
+    [
+        pytest.param(1.5, "child", 12, "child points outside", id="a-child-beyond-the-end"),
+        pytest.param(1.5, "child", 11, "child points outside", id="a-right-child-beyond-the-end"),
+        pytest.param(1.5, "child", 2**32 - 1, "child points outside", id="a-child-far-beyond-the-end"),
+        pytest.param(10.0, "child", 0, "a node points back", id="a-loop"),
+        pytest.param(10.0, "child", 8, "a node points back", id="a-node-that-is-its-own-child"),
+        pytest.param(100.0, "child", 0, "a node points back", id="a-leaf-with-a-child"),
+        pytest.param(1.5, "slot", 4, "slot points outside", id="a-column-that-the-matrix-lacks"),
+        pytest.param(100.0, "value", np.nan, "a value is not a number", id="a-leaf-of-nan"),
+        pytest.param(100.0, "value", np.inf, "a value is not a number", id="an-infinite-leaf"),
+        pytest.param(1.5, "value", np.nan, "a value is not a number", id="a-threshold-of-nan"),
+        pytest.param(1.5, "value", -np.inf, "a value is not a number", id="a-threshold-that-nothing-is-below"),
+        pytest.param(1.5, "flags", 2, "a set or a vector is named that there is not", id="a-set-that-there-is-not"),
+    ],
+)
+def test_trees_that_would_walk_astray_are_refused(tmp_path, node, field, value, says):
+    made = trees()
+    assert len(made.nodes) == 12
+    made.nodes[field][node_of(made, node)] = value
+    made.save(tmp_path / "a.trees")
+    with pytest.raises(ArtifactError, match=rf"a.trees: can't be read as trees \({says}.*scoreline train"):
+        FlatTrees.load(tmp_path / "a.trees")
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        pytest.param(patched("left", 0, 8), "left points outside", id="a-child-beyond-the-end"),
-        pytest.param(patched("right", 0, -1), "right points outside", id="a-child-before-the-start"),
-        pytest.param(patched("roots", 1, 99), "roots points outside", id="a-root-beyond-the-end"),
-        pytest.param(patched("feature", 0, 2), "feature points outside", id="a-column-that-the-matrix-lacks"),
-        pytest.param(patched("left", 2, 0), "a node points back", id="a-loop"),
-        pytest.param(patched("left", 2, 2), "a node points back", id="half-a-leaf"),
-        pytest.param(patched("value", 1, np.nan), "a value is not a number", id="a-leaf-of-nan"),
-        pytest.param(patched("value", 1, np.inf), "a value is not a number", id="an-infinite-leaf"),
-        pytest.param(patched("threshold", 0, np.nan), "a value is not a number", id="a-threshold-of-nan"),
-        pytest.param({"value": np.zeros(7)}, "value has another length", id="an-array-that-is-short"),
-        pytest.param({"roots": np.array([], np.int32)}, "no trees", id="no-trees"),
-        pytest.param({"features": 1}, "feature points outside", id="fewer-columns-than-the-trees-ask-for"),
+        pytest.param({"roots": np.array([0, 12], np.uint32)}, "roots points outside", id="a-root-beyond-the-end"),
+        pytest.param({"roots": np.array([], np.uint32)}, "no trees", id="no-trees"),
+        pytest.param({"groups": np.array([0, 1], np.uint32)}, "groups points outside", id="an-output-too-many"),
+        pytest.param({"groups": np.array([0], np.uint32)}, "groups has another length", id="a-group-too-few"),
+        pytest.param({"base": np.array([])}, "base or vectors is of another length", id="no-output"),
+        pytest.param({"base": np.array([np.nan])}, "a value of base is not a number", id="a-base-of-nan"),
+        pytest.param({"vectors": np.ones(2)}, "a set or a vector is named", id="leaves-without-vectors"),
+        pytest.param({"kinds": np.zeros(1, np.uint8)}, "slot points outside", id="fewer-columns-than-are-asked-for"),
+        pytest.param({"kinds": np.array([0, 9], np.uint8)}, "kinds are not those", id="a-kind-that-there-is-not"),
+        pytest.param({"set_starts": np.array([0, 1], np.uint32)}, "set_starts points outside", id="a-set-of-nothing"),
+        pytest.param({"depth": 1}, "its head does not fit its trees", id="a-depth-that-ends-early"),
+        pytest.param({"float_width": 16}, "its head is not one of trees", id="a-width-that-there-is-not"),
+        pytest.param({"link": "probit"}, "its head is not one of trees", id="a-link-that-there-is-not"),
+        pytest.param({"average": True, "sum_width": 32}, "averages are of float64 sums", id="a-narrow-average"),
+        pytest.param({"inclusive": 1}, "its head is not one of trees", id="a-comparison-that-is-no-flag"),
     ],
 )
-def test_trees_that_would_walk_astray_are_refused(tmp_path, changes, says):
-    trees(**changes).save(tmp_path / "a.trees")
-    with pytest.raises(ArtifactError, match=rf"a.trees: can't be read as trees \({says}.*scoreline train"):
-        FlatTrees.load(tmp_path / "a.trees")
+def test_trees_that_do_not_fit_together_can_not_be_made(changes, says):
+    with pytest.raises(ValueError, match=says):
+        dataclasses.replace(trees(), **changes)
 
 
 def with_header(content, change):
@@ -177,18 +192,21 @@ def with_header(content, change):
         pytest.param(lambda content: content[:-64], id="the-last-array-cut-off"),
         pytest.param(lambda content: content[:8] + b"\xff" * 8 + content[16:], id="a-header-of-enormous-length"),
         pytest.param(lambda content: content[:16] + b"\xff" + content[17:], id="a-header-that-is-no-text"),
-        pytest.param(lambda content: with_header(content, lambda h: h.update(format=2)), id="another-format"),
+        pytest.param(lambda content: with_header(content, lambda h: h.update(format=1)), id="another-format"),
         pytest.param(lambda content: with_header(content, lambda h: h.pop("depth")), id="no-depth"),
-        pytest.param(lambda content: with_header(content, lambda h: h["arrays"].pop("left")), id="an-array-missing"),
+        pytest.param(lambda content: with_header(content, lambda h: h["arrays"].pop("roots")), id="an-array-missing"),
         pytest.param(
-            lambda content: with_header(content, lambda h: h["arrays"]["left"].update(offset=0)),
+            lambda content: with_header(content, lambda h: h["arrays"]["roots"].update(offset=0)),
             id="an-array-elsewhere",
         ),
         pytest.param(
-            lambda content: with_header(content, lambda h: h["arrays"]["left"].update(length=9)), id="an-array-too-long"
+            lambda content: with_header(content, lambda h: h["arrays"]["roots"].update(length=99)),
+            id="an-array-too-long",
         ),
         pytest.param(lambda content: with_header(content, lambda h: h.update(depth=1)), id="a-depth-that-ends-early"),
-        pytest.param(lambda content: with_header(content, lambda h: h.update(base="x")), id="a-base-that-is-no-number"),
+        pytest.param(
+            lambda content: with_header(content, lambda h: h.update(zero_below="x")), id="a-limit-that-is-no-number"
+        ),
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path, damage):
@@ -204,7 +222,7 @@ def test_a_missing_file_is_an_artifact_error(tmp_path):
         FlatTrees.load(tmp_path / "none.trees")
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(60))
 def test_a_file_with_random_bytes_changed_is_refused_or_still_walks_to_an_end(tmp_path, seed):
     path, rng = tmp_path / "a.trees", np.random.default_rng(seed)
     trees().save(path)
@@ -217,3 +235,100 @@ def test_a_file_with_random_bytes_changed_is_refused_or_still_walks_to_an_end(tm
     except ArtifactError:
         return
     assert read.predict_raw(np.zeros((3, 2))).shape == (3,)
+
+
+# Several outputs, vectors, categories, sums in float32
+
+
+def stump(*, threshold=0.0, value=(0, 0, 0), **changes):
+    """Make a tree that asks column 0 <= threshold; missing goes left."""
+    given = Tree([1, -1, -1], [2, -1, -1], [0, 0, 0], [threshold, 0, 0], [True, False, False], value)
+    return dataclasses.replace(given, **changes)
+
+
+def raw(made, *values):
+    return made.predict_raw(np.array(values, dtype=float)[:, None]).tolist()
+
+
+def test_each_tree_adds_to_its_own_output():
+    made = pack_trees([stump(value=[0, 1, 2]), stump(value=[0, 30, 40])], base=[0.5, 0.25], groups=[1, 0], features=1)
+    assert raw(made, -1.0, 1.0) == [[30.5, 1.25], [40.5, 2.25]]
+
+
+def test_leaves_may_be_vectors_and_sums_averages():
+    vectors = [stump(value=[[0, 0], [1, 0], [0.25, 0.75]]), stump(threshold=5.0, value=[[9, 9], [0.5, 0.5], [0, 1]])]
+    made = pack_trees(vectors, base=[0.0, 0.0], features=1, average=True, link="identity")
+    assert raw(made, -1.0, 1.0, 9.0) == [[0.75, 0.25], [0.375, 0.625], [0.125, 0.875]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "went_left"),
+    [
+        pytest.param(EXACT, [1.0, 33.0], id="exact"),
+        pytest.param(FLOORED, [1.0, 1.5, 33.0], id="floored"),
+        pytest.param(TRUNCATED, [1.0, 1.5, 33.0], id="truncated"),
+    ],
+)
+def test_categories_of_a_set_go_left_and_all_others_right(kind, went_left):
+    made = pack_trees([stump(value=[0, 1, 2], default_left=[False] * 3, sets={0: [1, 33]})], base=[0.0], features=1,
+                      kinds=[kind])  # fmt: skip
+    asked = [-1.0, -0.5, 0.0, 1.0, 1.5, 2.0, 31.0, 32.0, 33.0, 64.0, 65.0, 1e12, np.inf, -np.inf, np.nan]
+    assert [x for x, score in zip(asked, raw(made, *asked), strict=True) if score == 1] == went_left
+
+
+def test_categories_of_a_right_set_go_right_and_all_others_left():
+    made = pack_trees([stump(value=[0, 1, 2], default_left=[False] * 3, right_sets={0: [0, 2]})], base=[0.0],
+                      features=1, kinds=[EXACT])  # fmt: skip
+    assert raw(made, 0.0, 1.0, 2.0, 3.0, -1.0, 0.5, np.nan) == [2, 1, 2, 1, 1, 1, 2]
+
+
+def test_a_number_between_minus_one_and_zero_is_category_zero_only_where_it_is_truncated():
+    for kind, score in ((EXACT, 2), (FLOORED, 2), (TRUNCATED, 1)):
+        made = pack_trees([stump(value=[0, 1, 2], sets={0: [0]})], base=[0.0], features=1, kinds=[kind])
+        assert raw(made, -0.5, 0.0) == [score, 1]
+
+
+def test_categories_of_a_set_are_listed():
+    made = pack_trees([stump(sets={0: [3, 64, 0]}), stump(sets={0: []})], base=[0.0], features=1, kinds=[EXACT])
+    assert [made.categories(number).tolist() for number in (0, 1)] == [[0, 3, 64], []]
+
+
+def test_values_as_good_as_zero_are_zero():
+    made = pack_trees([stump(value=[0, 1, 2])], base=[0.0], features=1, zero_below=1e-35)
+    assert raw(made, 1e-36, 1e-35, 2e-35) == [1, 1, 2]
+
+
+def test_sums_in_float32_are_rounded_after_each_tree():
+    parts = [stump(value=[0, leaf, leaf]) for leaf in (2.0**24, 1.0, 1.0)]
+    assert raw(pack_trees(parts, base=[0.0], features=1), 0.0) == [2.0**24 + 2]
+    assert raw(pack_trees(parts, base=[0.0], features=1, sum_width=32), 0.0) == [2.0**24]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_packing_keeps_siblings_side_by_side_and_pairs_within_a_line_of_the_cache(seed):
+    tree = grown(np.random.default_rng(seed), leaves=int(np.random.default_rng(seed).integers(1, 60)))
+    made = pack_trees([tree, tree], base=[0.0], features=1)
+    inner = made.nodes[made.nodes["flags"] & LEAF == 0]
+    assert len(inner) == 2 * (np.array(tree.left) >= 0).sum()
+    assert (inner["child"] % 2 == 0).all()
+    assert (made.roots % 4 == 0).all()
+    x = np.linspace(-3, 3, 200)
+    assert raw(made, *x) == [2 * walked(tree, value) for value in x]
+
+
+def grown(rng, *, leaves):
+    """Grow a tree over one column, at random."""
+    left, right, threshold, value = [-1], [-1], [0.0], [1.0]
+    while sum(child < 0 for child in left) < leaves:
+        node = int(rng.choice([node for node, child in enumerate(left) if child < 0]))
+        left[node], right[node], threshold[node] = len(left), len(left) + 1, float(rng.normal())
+        left, right, threshold = [*left, -1, -1], [*right, -1, -1], [*threshold, 0.0, 0.0]
+        value += [float(len(value)), float(len(value) + 1)]
+    return Tree(left, right, [0] * len(left), threshold, [False] * len(left), value)
+
+
+def walked(tree, x):
+    node = 0
+    while tree.left[node] >= 0:
+        node = tree.left[node] if x <= tree.threshold[node] else tree.right[node]
+    return tree.value[node]

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as bounded
 from hypothesis import strategies as st
-from servers import KEY, folders, make_app
+from servers import KEY, folders, make_app, open_service
 
 from scoreline.cli.main import run
 from scoreline.serving.answer import answer
-from scoreline.serving.service import load_service
 
 JSON = {"Content-Type": "application/json"}
 UNKNOWN = {"order_id": "O9999999", "customer_id": "C1", "sku_code": "000001", "zip_code": "00501"}
@@ -304,7 +302,7 @@ def test_every_error_is_a_problem_of_one_shape(ask, service, body, request_, sta
     problem = reply.json()
     assert (reply.status, problem["status"]) == (status, status)
     assert reply.headers["Content-Type"] == "application/problem+json"
-    assert reply.headers["X-Scoreline-Generation"] == service.generation
+    assert reply.headers["X-Scoreline-Generation"] == service.last_known
     assert problem["type"] == f"urn:scoreline:problem:{kind}"
     assert problem["title"]
     assert problem["detail"]
@@ -317,21 +315,21 @@ def test_a_wrong_method_is_told_the_right_one(ask, path, allowed):
     assert (reply.status, reply.headers["Allow"]) == (405, allowed)
 
 
-def test_a_body_over_the_limit_is_413(ask, service, order):
-    small = replace(service, max_body_bytes=len(text(order)))
+def test_a_body_over_the_limit_is_413(ask, but, order):
+    small = but(max_body_bytes=len(text(order)))
     assert ask(text(order), headers=JSON, of=small).status == 200
     reply = ask(text(order) + b" ", headers=JSON, of=small)
     assert (reply.status, reply.json()["type"]) == (413, "urn:scoreline:problem:too-large")
     assert "SCORELINE_MAX_BODY_MB" in reply.json()["detail"]
 
 
-def test_a_failure_inside_is_a_500_that_gives_nothing_away(ask, service, order, caplog):
+def test_a_failure_inside_is_a_500_that_gives_nothing_away(ask, but, order, caplog):
     class Broken:
-        def score(self, keys):
+        def score(self, keys, options):
             raise ValueError(f"secret {keys}")
 
     with caplog.at_level(logging.DEBUG):
-        reply = ask(text(order), headers=JSON, of=replace(service, scorer=Broken()))
+        reply = ask(text(order), headers=JSON, of=but(scorer=Broken()))
     assert (reply.status, reply.headers["Content-Type"]) == (500, "application/problem+json")
     assert reply.json()["type"] == "urn:scoreline:problem:internal"
     assert "Traceback" not in reply.body.decode()
@@ -347,13 +345,13 @@ def test_a_failure_inside_is_a_500_that_gives_nothing_away(ask, service, order, 
 
 def test_every_reply_names_its_generation(ask, service, order):
     replies = [ask(text(order), headers=JSON), ask(text(UNKNOWN), headers=JSON), ask(method="GET", path="/ping")]
-    assert {reply.headers["X-Scoreline-Generation"] for reply in replies} == {service.generation}
-    number, digest = service.generation.split("-")
+    assert {reply.headers["X-Scoreline-Generation"] for reply in replies} == {service.last_known}
+    number, digest = service.last_known.split("-")
     assert (number, len(digest)) == ("1", 6)
 
 
 def test_equal_data_give_an_equal_generation(service, tmp_path, settings_of):
-    assert load_service(settings_of(make_app(tmp_path / "again"))).generation == service.generation
+    assert open_service(settings_of(make_app(tmp_path / "again"))).last_known == service.last_known
 
 
 def test_other_features_give_another_generation(service, triage, tmp_path, settings_of, capsys):
@@ -361,7 +359,7 @@ def test_other_features_give_another_generation(service, triage, tmp_path, setti
     line = (data / "orders.csv").read_text().splitlines()[1]
     (data / "orders.csv").write_text((data / "orders.csv").read_text().replace(line, line.replace("O", "P", 1)))
     assert run(["feature", *folders(triage, data=data, results=tmp_path / "results")]) == 0
-    assert load_service(settings_of(triage, results=tmp_path / "results")).generation != service.generation
+    assert open_service(settings_of(triage, results=tmp_path / "results")).last_known != service.last_known
 
 
 # Anything at all

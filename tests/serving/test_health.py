@@ -83,13 +83,13 @@ def pool(short_path):
 
 @pytest.fixture
 def health(short_path, board):
-    return Health(short_path / "app.sock", "/-/golden/secret", board, TIMEOUT_S)
+    return Health([short_path / "app.sock"], "/-/golden/secret", board, TIMEOUT_S)
 
 
 @contextlib.contextmanager
 def watching(health):
     """Probe while the block runs."""
-    thread = threading.Thread(target=health.watch)
+    thread = threading.Thread(target=health._watch, args=(health._sockets[0],))
     thread.start()
     try:
         yield

@@ -10,12 +10,14 @@ import shutil
 
 import numpy as np
 import pytest
-from servers import KEY, copy_app, folders, own_predictor
+from servers import KEY, copy_app, folders, open_service, own_predictor
 
 from scoreline.cli.main import run
 from scoreline.errors import AppError, ArtifactError, ScorelineError, StampError
 from scoreline.features.stamp import read_stamp
+from scoreline.generations.state import StateFolder
 from scoreline.serving.service import load_service
+from scoreline.serving.start import open_generation
 
 
 @pytest.fixture
@@ -43,9 +45,12 @@ def features_of(triage, tmp_path):
     return build
 
 
-def refusal(settings, **options):
+def refusal(settings):
+    """Return why a start is refused, having seen that nothing was published."""
     with pytest.raises(ScorelineError) as caught:
-        load_service(settings, **options)
+        open_generation(settings, print)
+    state = StateFolder(settings.state)
+    assert (state.number, state.generations()) == (0, [])
     return caught.value
 
 
@@ -109,6 +114,15 @@ def test_a_torn_feature_table_is_refused_by_name(triage, settings_of, results, n
     assert str(error).endswith("Run `scoreline feature` again.")
 
 
+def test_a_feature_table_that_is_torn_since_the_last_start_is_refused_too(triage, settings_of, results):
+    settings = settings_of(triage, results=results)
+    open_generation(settings, print)
+    path = store_of(results)
+    path.write_bytes(path.read_bytes()[:-1] + b"\7")
+    with pytest.raises(StampError, match="it was changed or torn"):
+        open_generation(settings, print)
+
+
 @pytest.mark.parametrize("name", ["golden.json", "heads/fulfilment_probability.trees"])
 def test_a_changed_model_file_is_refused_by_name(triage, settings_of, model, name):
     (model / name).write_bytes((model / name).read_bytes()[:-1] + b"\x07")
@@ -164,8 +178,8 @@ def test_the_model_of_another_app_py_is_refused_with_what_differs(triage, settin
 
 def test_a_comment_in_app_py_changes_nothing(triage, settings_of, tmp_path, results, service):
     app = copy_app(tmp_path / "commented", ("def order_hour_of_day", "# a word\n\ndef order_hour_of_day"))
-    loaded = load_service(settings_of(app, model=triage / "model", results=results))
-    assert loaded.generation == service.generation
+    loaded = open_service(settings_of(app, model=triage / "model", results=results))
+    assert loaded.last_known == service.last_known
 
 
 def test_the_feature_table_of_another_app_py_is_refused_with_its_column(triage, settings_of, features_of):
@@ -187,12 +201,16 @@ def test_the_feature_table_of_another_feature_function_is_refused(triage, settin
 
 
 def test_the_store_of_another_feature_table_is_refused_by_a_worker_too(triage, settings_of, features_of, results):
+    settings = settings_of(triage, results=results)
+    open_generation(settings, print)
     other = features_of(('TIME_ZONE = "UTC"', 'TIME_ZONE = "Asia/Tokyo"'))
-    store = store_of(results)
+    state = StateFolder(settings.state)
+    store = state.folder_of(state.number) / "store.lmdb"
+    store.unlink()
     shutil.copyfile(store_of(other), store)
-    error = refusal(settings_of(triage, results=results), verify=False)
-    assert isinstance(error, StampError)
-    assert str(error).startswith(f"{store}: belongs to another feature table.")
+    with pytest.raises(StampError, match="belongs to another feature table") as caught:
+        load_service(settings)
+    assert str(caught.value).startswith(f"{store}: ")
 
 
 # An app's own predictor.py
@@ -202,7 +220,7 @@ def test_an_apps_own_predictor_replaces_ours(triage, settings_of, tmp_path, resu
     app = copy_app(tmp_path / "own")
     halved = "{name: outputs[name] * (0.5 if name == 'fulfilment_probability' else 1) for name in outputs}"
     own_predictor(app, f"if len(matrix) == 1:\n    outputs = super().predict(matrix)\n    return {halved}")
-    loaded = load_service(settings_of(app, model=triage / "model", results=results))
+    loaded = open_service(settings_of(app, model=triage / "model", results=results)).current()
     keys = [tuple(row[name] for name in KEY) for row in orders[:2]]
     alone, together = loaded.scorer.score(keys[:1])[0], loaded.scorer.score(keys)[0]
     assert alone["recommendation"] == together["recommendation"]
@@ -254,6 +272,7 @@ def test_a_predictor_py_that_scores_otherwise_is_refused(triage, settings_of, tm
 
 def test_a_service_answers_alike_from_many_records_and_from_one(service, orders):
     keys = [tuple(row[name] for name in KEY) for row in orders]
-    together = service.scorer.score(keys)
-    assert together == [service.scorer.score([key])[0] for key in keys]
+    scorer = service.current().scorer
+    together = scorer.score(keys)
+    assert together == [scorer.score([key])[0] for key in keys]
     assert np.isfinite([reply["fulfilment_probability"] for reply in together]).all()

@@ -15,7 +15,8 @@ from scoreline.serving.nginx import check_configuration, find_nginx, render_conf
 OURS = Path(scoreline.serving.nginx.__file__).with_name("nginx.conf.template")
 VALUES = {
     "host": "127.0.0.1", "port": 8123, "timeout_s": 7, "max_body_mb": 3, "nginx_workers": 2, "user": None,
-    "log_level": "error",
+    "log_level": "error", "operator_routes": ["/generations", "/update"],
+    "sockets": ["/tmp/here/app0.sock", "/tmp/here/app1.sock"], "keeps_alive": True,
 }  # fmt: skip
 
 
@@ -26,8 +27,14 @@ def test_ours_is_filled_in_with_the_settings(tmp_path):
         "client_max_body_size 3m;",
         "proxy_read_timeout 7s;",
         "worker_processes 2;",
-        "server unix:/tmp/here/app.sock",
+        "server unix:/tmp/here/app0.sock",
+        "server unix:/tmp/here/app1.sock",
+        "least_conn;",
+        "keepalive 64;",
         "server unix:/tmp/here/health.sock",
+        "server unix:/tmp/here/builder.sock",
+        "location = /generations {",
+        "location = /update {",
     ):
         assert line in text
     assert "{{" not in text.replace("{{ }}", "")
@@ -59,7 +66,10 @@ def test_a_template_with_a_mistake_is_refused_with_the_values_there_are(tmp_path
         render_configuration(tmp_path, **VALUES)
     assert str(tmp_path / "nginx.conf") in str(caught.value)
     assert says in str(caught.value)
-    assert "host, log_level, max_body_mb, nginx_workers, port, timeout_s, user" in str(caught.value)
+    assert (
+        "host, keeps_alive, log_level, max_body_mb, nginx_workers, operator_routes, port, sockets, timeout_s, user"
+        in str(caught.value)
+    )
 
 
 def test_a_copy_of_ours_passes_the_check(tmp_path):

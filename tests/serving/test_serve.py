@@ -114,7 +114,7 @@ def test_every_order_is_answered_as_without_a_server(server, service, keys):
             reply = ask_over(connection, "POST", "/invocations", key)
             assert (reply.status, reply.body) == (200, expected.body)
             assert reply.headers["Content-Type"] == "application/json"
-            assert reply.headers["X-Scoreline-Generation"] == service.generation
+            assert reply.headers["X-Scoreline-Generation"] == service.last_known
 
 
 def test_many_clients_at_once_each_get_their_own_answers(server, keys, threads):
@@ -246,8 +246,10 @@ def test_headers_that_sagemaker_adds_change_nothing(server, keys):
     assert server.post(keys[0], **added).body == server.post(keys[0]).body
 
 
-def test_workers_run_one_thread_each(server, keys):
-    server.post(keys)
+def test_workers_run_one_thread_each_until_a_large_body_comes(start, keys):
+    server = start()
+    for key in keys:
+        server.post(key)
     assert [worker.num_threads() for worker in server.workers()] == [1, 1]
 
 
@@ -322,6 +324,7 @@ def test_a_kill_of_the_supervisor_takes_nginx_and_gunicorn_along(start):
 
 def test_a_worker_that_is_killed_is_replaced_without_an_error(start, keys):
     server = start()
+    wait_until(lambda: len(server.workers()) == 2)  # it is ready with the first
     killed, kept = server.workers()
     killed.kill()
     assert {server.post(key).status for key in keys[:50]} == {200}
@@ -400,13 +403,14 @@ def test_it_also_runs_under_gunicorn_alone(triage, service, keys, tmp_path):
         "SCORELINE_APP": str(triage),
         "SCORELINE_MODEL_DIR": str(triage / "model"),
         "SCORELINE_RESULTS": str(triage / "results"),
+        "SCORELINE_STATE": str(tmp_path / "state"),
         "HOME": str(tmp_path),  # gunicorn puts a control socket there
     }
     command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "scoreline.serving.wsgi:app"]
     gunicorn = Command(command, tmp_path, environment)
     try:
         wait_until(lambda: ping(port) == 200)
-        assert ask(port, "GET", "/ping").headers["X-Scoreline-Generation"] == service.generation
+        assert ask(port, "GET", "/ping").headers["X-Scoreline-Generation"] == service.last_known
         expected = answer(service, "POST", "/invocations", JSON, json.dumps(keys[:9]).encode())
         assert ask(port, "POST", "/invocations", keys[:9]).body == expected.body
         assert chunked(port, keys[0]) == ask(port, "POST", "/invocations", keys[0]).body
@@ -418,7 +422,8 @@ def test_it_also_runs_under_gunicorn_alone(triage, service, keys, tmp_path):
 
 
 def test_under_gunicorn_alone_a_missing_model_is_one_line(triage, tmp_path):
-    environment = {"SCORELINE_APP": str(triage), "SCORELINE_MODEL_DIR": str(tmp_path / "none"), "HOME": str(tmp_path)}
+    environment = {"SCORELINE_APP": str(triage), "SCORELINE_MODEL_DIR": str(tmp_path / "none")}
+    environment |= {"SCORELINE_STATE": str(tmp_path / "state"), "HOME": str(tmp_path)}
     options = ["--bind", f"127.0.0.1:{free_port()}", "--preload"]
     gunicorn = Command(
         [sys.executable, "-m", "gunicorn", *options, "scoreline.serving.wsgi:app"], tmp_path, environment

@@ -63,6 +63,13 @@ def test_a_file_of_many_chunks_is_copied_whole(folder, into):
     assert get(FolderSource(folder), into, max_bytes=len(content)).path.read_bytes() == content
 
 
+def test_a_file_that_was_still_for_long_is_not_waited_for(folder, into):
+    pauses = []
+    put(folder / "cards.csv", b"1")
+    assert get(FolderSource(folder, pauses.append), into)
+    assert pauses == []
+
+
 def test_a_file_that_has_not_changed_is_not_copied_again(folder, into):
     put(folder / "cards.csv", b"1")
     source = FolderSource(folder)

@@ -152,6 +152,20 @@ def test_whole_numbers_that_pandas_wrote_as_floats_are_whole_numbers_and_nan_is_
         ),
         pytest.param(pa.array([5]), Number, [5.0], id="integer-as-number"),
         pytest.param(pa.nulls(2), Number, [None, None], id="a-column-of-nulls"),
+        pytest.param(
+            pa.array([1, 2, 4, 5, None]), Integer(minimum=2, maximum=4), ["bad", 2, 4, "bad", None], id="range"
+        ),
+        pytest.param(pa.array([1.0, 2.0, float("nan")]), Integer(minimum=2), ["bad", 2, None], id="float-in-range"),
+        pytest.param(
+            pa.array([-0.5, 0.0, 0.5, None]), Number(minimum=0), ["bad", 0.0, 0.5, None], id="number-in-range"
+        ),
+        pytest.param(
+            pa.array(["1", "2", "two", None]), Integer(maximum=1), [1, "bad", "bad", None], id="text-in-range"
+        ),
+        pytest.param(
+            pa.array([Decimal("0.50"), Decimal("1.50")]), Number(maximum=1), [0.5, "bad"], id="decimal-in-range"
+        ),
+        pytest.param(pa.nulls(2), Integer(minimum=0), [None, None], id="nulls-are-in-every-range"),
     ],
 )
 def test_numbers_of_every_width_are_read_where_nothing_is_lost(read, values, kind, expected):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 
-from scoreline import Boolean, Category, Integer, Text, Time
+from scoreline import Boolean, Category, Integer, Number, Text, Time
 from scoreline.errors import TableError
 
 
@@ -34,6 +35,29 @@ def test_a_row_set_aside_names_its_first_wrong_column_in_declared_order(read):
 def test_a_long_bad_value_is_shortened(read):
     outcome = read(b"k,v\na," + b"x" * 500 + b"\n", v=Integer)
     assert outcome.bad == [(2, "v", f"expected a whole number, for example 3, got '{'x' * 40}...'")]
+
+
+def test_a_value_out_of_range_is_set_aside_with_the_range(read):
+    score, share = Integer(minimum=300, maximum=850), Number(minimum=0)
+    outcome = read(b"k,v,w\na,300,0\nb,299,0\nc,850,-0.5\nd,,\ne,1e3,1\n", v=score, w=share)
+    assert outcome.rows == [("a", 300, 0.0), ("d", None, None)]
+    assert outcome.bad == [
+        (3, "v", "expected a whole number from 300 to 850, got '299'"),
+        (4, "w", "expected a number of at least 0, got '-0.5'"),
+        (6, "v", "expected a whole number from 300 to 850, got '1e3'"),
+    ]
+
+
+def test_a_value_out_of_range_in_parquet_is_set_aside_with_the_range(read):
+    outcome = read(pa.table({"k": list("abc"), "v": [300, 299, None]}), v=Integer(minimum=300, maximum=850))
+    assert outcome.rows == [("a", 300), ("c", None)]
+    assert outcome.bad == [(2, "v", "expected a whole number from 300 to 850, got '299'")]
+
+
+def test_a_key_out_of_range_is_no_readable_key(table_file):
+    (chunk,) = table_file(b"k,n\na,7\nb,-7\n", n=Integer(minimum=0), key="n").chunks()
+    assert chunk.rows.column("n").to_pylist() == [7]
+    assert [(row.column, row.key) for row in chunk.rejected] == [("n", None)]
 
 
 def test_a_row_set_aside_keeps_its_key_and_time_where_they_can_be_read(table_file):

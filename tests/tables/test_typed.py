@@ -86,6 +86,33 @@ def test_a_number_is_finite_and_decimal(text, value):
 
 
 @pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (Integer(minimum=300, maximum=850), "300", 300),
+        (Integer(minimum=300, maximum=850), "850.0", 850),
+        (Integer(minimum=300, maximum=850), "299", BAD),
+        (Integer(minimum=300, maximum=850), "851", BAD),
+        (Integer(minimum=300, maximum=850), None, None),
+        (Integer(minimum=-5), "-5", -5),
+        (Integer(minimum=-5), "-6", BAD),
+        (Integer(minimum=0), "999999999999999999", 999_999_999_999_999_999),
+        (Integer(maximum=999_999_999_999_999_998), "999999999999999999", BAD),
+        (Number(minimum=0), "-0.0", 0.0),
+        (Number(minimum=0), "-5e-324", BAD),
+        (Number(minimum=0, maximum=1), "1", 1.0),
+        (Number(minimum=0, maximum=1), "1.0000000000000002", BAD),
+        (Number(maximum=0.1), "0.1", 0.1),
+        (Number(maximum=0), "1e308", BAD),
+        (Number(minimum=0), None, None),
+        (Number(minimum=0), "much", BAD),
+    ],
+)
+def test_a_number_outside_its_range_does_not_fit(kind, text, value):
+    assert convert(kind, text) == [value]
+    assert convert(kind, "5e9", text, None)[1:] == [value, None]  # beside a value that is bad, or too large
+
+
+@pytest.mark.parametrize(
     ("text", "value"),
     [
         *((text, True) for text in ("true", "True", "TRUE", "t", "yes", "Y", "1", "1.0", " true ")),

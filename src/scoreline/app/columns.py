@@ -17,6 +17,7 @@ Time       datetime64[us]     NaT (microseconds, UTC)
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -63,13 +64,17 @@ class _Ranged(ColumnType):
 
     _kind: ClassVar[str] = ""
     _example: ClassVar[str] = ""
+    _bound: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         for bound in (self.minimum, self.maximum):
-            if bound is not None and (isinstance(bound, bool) or not isinstance(bound, (int, float)) or bound != bound):
-                raise AppError(f"{type(self).__name__}: expected a number as minimum= and maximum=, got {bound!r}")
+            if bound is not None and not self._can_bound(bound):
+                raise AppError(f"{type(self).__name__}: expected {self._bound} as minimum= and maximum=, got {bound!r}")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise AppError(f"{type(self).__name__}: minimum={self.minimum} is above maximum={self.maximum}")
+
+    def _can_bound(self, bound: object) -> bool:
+        return isinstance(bound, (int, float)) and not isinstance(bound, bool) and math.isfinite(bound)
 
     @property
     def expects(self) -> str:
@@ -105,6 +110,10 @@ class Integer(_Ranged):
     name: ClassVar[str] = "integer"
     _kind: ClassVar[str] = "a whole number"
     _example: ClassVar[str] = "3"
+    _bound: ClassVar[str] = "a whole number of at most 18 digits"
+
+    def _can_bound(self, bound: object) -> bool:
+        return type(bound) is int and abs(bound) < 10**18
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,7 @@ class Number(_Ranged):
     name: ClassVar[str] = "number"
     _kind: ClassVar[str] = "a number"
     _example: ClassVar[str] = "12.5"
+    _bound: ClassVar[str] = "a finite number"
 
 
 @dataclass(frozen=True)

@@ -227,6 +227,8 @@ class App:
         """Declare the line that a record gives as `text/csv`: column -> a reply field, or `cards.name` of the first."""
         if not self._reply:
             raise AppError("csv_reply: declare reply(...) before")
+        if self._csv:
+            raise AppError("csv_reply is declared twice; name all its columns in one call")
         if not columns:
             raise AppError("csv_reply: expected at least one column, for example csv_reply(id='applicant_id')")
         self._csv = declare_csv(self._reply, columns)

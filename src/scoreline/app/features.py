@@ -10,7 +10,7 @@ from typing import Any
 
 from scoreline.app.columns import ColumnType
 from scoreline.app.probe import probe_function
-from scoreline.app.table import Column, Table, check_distinct, check_names
+from scoreline.app.table import Column, Table, TableSpec, check_distinct, check_names
 from scoreline.errors import AppError, did_you_mean
 
 FeatureFunction = Callable[..., Any]
@@ -194,7 +194,8 @@ def _chained(spine: Table, name: str, source: Lookup, resolved: Mapping[str, Fea
         )
     for part in spec.key:
         ours = resolved.get(part)
-        if part in spine.spec.columns and ours is None:
+        if part in spine.spec.columns:
+            _check_alike(where, spine.spec, spec, part)
             continue
         if ours is None or not isinstance(ours.source, Lookup) or _not_in(spine, ours.source):
             raise AppError(f"{where}: table '{spec.name}' is matched by '{part}'; expected a feature made with "
@@ -216,12 +217,16 @@ def _check_join(spine: Table, where: str, table: Table) -> None:
                 f"{where}: table '{table.spec.name}' is matched by '{part}', which the spine "
                 f"'{spine.spec.name}' does not have.{did_you_mean(part, spine.spec.columns)}"
             )
-        ours, theirs = spine.spec.columns[part], table.spec.columns[part]
-        if ours.name != theirs.name:
-            raise AppError(
-                f"{where}: '{part}' is {ours.name} in '{spine.spec.name}' and {theirs.name} in "
-                f"'{table.spec.name}'; declare both alike"
-            )
+        _check_alike(where, spine.spec, table.spec, part)
+
+
+def _check_alike(where: str, spine: TableSpec, table: TableSpec, part: str) -> None:
+    ours, theirs = spine.columns[part], table.columns[part]
+    if ours.name != theirs.name:
+        raise AppError(
+            f"{where}: '{part}' is {ours.name} in '{spine.name}' and {theirs.name} in '{table.name}'; "
+            "declare both alike"
+        )
 
 
 def _arguments(name: str, source: object, declared: Mapping[str, object], spine: Table) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ def feature(name: str) -> Other:
 
     Where either is null the comparison does not hold.
     """
+    if not isinstance(name, str):
+        raise AppError(f"feature(...) takes a feature's name, for example feature('minimum_income'), got {name!r}")
     return Other(name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from scoreline.app.heads import Head, RulesHead, TreesHead
@@ -135,7 +136,9 @@ def band(head: str, bands: Mapping[str, float], *, digits: int = 4) -> Band:
     """
     where = f"band('{head}')"
     floors = list(bands.values()) if isinstance(bands, Mapping) else []
-    if not floors or floors != sorted(floors, reverse=True) or len(set(floors)) != len(floors) or floors[-1] != 0:
+    are_numbers = all(isinstance(floor, (int, float)) for floor in floors)
+    descend = are_numbers and all(high > low for high, low in pairwise(floors))
+    if not floors or not descend or floors[-1] != 0:
         raise AppError(
             f"{where}: expected {{name: lowest probability}}, highest first and the last from 0, got {bands!r}"
         )
@@ -224,7 +227,7 @@ def _declare_entry(
         raise AppError(f"{where}: no head '{given.head}'.{did_you_mean(given.head, heads)}")
     wanted = RulesHead if isinstance(given, (Decision, Reason)) else TreesHead
     if not isinstance(heads[given.head], wanted):
-        verb = type(given).__name__.lower()
+        verb = "outside_support" if isinstance(given, OutsideSupport) else type(given).__name__.lower()
         raise AppError(f"{where}: {verb}('{given.head}') needs a {'learned' if wanted is TreesHead else 'rules'} head")
     return given
 

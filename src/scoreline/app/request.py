@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scoreline.app.columns import Boolean, ColumnType, Time
-from scoreline.app.features import Feature, Latest
+from scoreline.app.features import Feature, Latest, Lookup
 from scoreline.app.table import Column, Table
 from scoreline.errors import AppError, did_you_mean
 
@@ -70,7 +70,7 @@ def _check_fields(spine: Table, features: Mapping[str, Feature], table: Table, e
     if each is not None:
         fields |= {name: each.spec.columns[name] for name in each.spec.key}
     for feature in features.values():
-        for name in spine_columns_used(feature, features):
+        for name in spine_columns_used(spine, feature, features):
             if name not in fields:
                 raise AppError(
                     f"request: feature '{feature.name}' is made from '{name}' of '{spine.spec.name}', which a request "
@@ -84,16 +84,21 @@ def _check_fields(spine: Table, features: Mapping[str, Feature], table: Table, e
         if isinstance(feature.source, Latest):
             raise AppError(f"request: feature '{feature.name}' is latest(...), which a request has no time for; "
                            "requests by key take such features from the online store")  # fmt: skip
+        if isinstance(feature.source, Lookup) and feature.source.column.table.spec.reference is None:
+            raise AppError(
+                f"request: feature '{feature.name}' is looked up in '{feature.source.column.table.spec.name}', which a "
+                "server does not hold; declare that table with app.reference_table(...)"
+            )
     for name, kind in table.spec.columns.items():
         if isinstance(kind, Time):
             raise AppError(f"request: column '{name}' is time; requests take text, numbers, booleans and categories")
 
 
-def spine_columns_used(feature: Feature, features: Mapping[str, Feature]) -> tuple[str, ...]:
+def spine_columns_used(spine: Table, feature: Feature, features: Mapping[str, Feature]) -> tuple[str, ...]:
     """Return the spine columns that a feature takes itself: its own, its function's arguments, its table's keys."""
     if isinstance(feature.source, Column):
         return (feature.source.name,)
     if feature.is_function:
         return tuple(name for name in feature.arguments if name not in features or name == feature.name)
     source: Any = feature.source
-    return tuple(name for name in source.column.table.spec.key if name not in features)
+    return tuple(name for name in source.column.table.spec.key if name in spine.spec.columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scoreline.app.columns import ColumnType, Integer, Text, Time, as_column_type
@@ -85,6 +85,10 @@ class Table:
         if name.startswith("__"):  # copy, pickle and inspect probe for dunders
             raise AttributeError(name)
         return self[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of the columns, in declared order."""
+        return iter(self.spec.columns)
 
     def __repr__(self) -> str:
         return f"Table({self.spec.name!r})"

@@ -39,7 +39,7 @@ def status(settings: Settings, as_json: bool) -> None:
     from scoreline.generations.state import StateFolder
     from scoreline.serving.start import source_of
 
-    state = StateFolder(settings.state)
+    state = StateFolder(settings.state, read_only=(settings.state / "published").exists())
     described = describe_state(state, load_app(settings.app), source_of(settings))
     described["servers"] = sorted(state.servers())
     click.echo(json.dumps(described, indent=1) if as_json else "\n".join(status_lines(described)))

@@ -64,6 +64,8 @@ def train_lines(report: TrainReport, model_dir: Path) -> list[str]:
         lines.append(f"  warning: {head}: gives the target away: {named}; is it known before the decision?")
     for head, names in report.blank.items():
         lines.append(f"  warning: {head} learns nothing of {', '.join(names)}: null in every row that trains")
+    for head, why in report.uncompiled.items():
+        lines.append(f"  warning: {head} is served by its estimator itself, slowly: {why}")
     for head, why in report.absent.items():
         lines.append(f"  warning: {head} could not be learnt and is null in replies: {why}")
     return [*lines, f"  model artifact in {shown(model_dir)}"]
@@ -75,15 +77,17 @@ def refresh_lines(report: RefreshReport) -> list[str]:
     if report.store:
         parts["store"] = True
     changed = [name for name, is_changed in parts.items() if is_changed]
-    lines = [
-        f"  {name:<16} {t['rows']:>8,} rows{', changed' if t['changed'] else ''}" for name, t in report.tables.items()
-    ]
+    lines = []
+    for name, table in report.tables.items():
+        before = f", {table['rows_before']:,} before" if "rows_before" in table else ""
+        lines.append(f"  {name:<16} {table['rows']:>8,} rows{', changed' if table['changed'] else ''}{before}")
     lines += [f"  {note}" for note in report.notes]
     if not report.changed:
         return [f"refresh: nothing changed, generation {report.generation} goes on", *lines]
     what = ", ".join(changed) or "app.py"
     if report.dry_run:
-        return [f"refresh: all good, {what} would be published; generation {report.generation} goes on", *lines]
+        goes_on = f"generation {report.generation} goes on" if report.generation else "nothing is published yet"
+        return [f"refresh: all good, {what} would be published; {goes_on}", *lines]
     return [f"refresh: published generation {report.generation}: {what}", *lines]
 
 

@@ -9,11 +9,11 @@ from scoreline.settings import Settings
 
 
 @click.command(short_help="Model artifact -> HTTP: GET /ping, POST /invocations.")
-@options(*SERVED, "port", "host", "workers")
+@options(*SERVED, "port", "host", "workers", "worker_class")
 def serve(settings: Settings) -> None:
     """Serve the model over HTTP: GET /ping and POST /invocations.
 
-    nginx -> gunicorn -> Flask. Runs until Ctrl-C or SIGTERM, then answers what is in flight and
+    nginx -> gunicorn. Runs until Ctrl-C or SIGTERM, then answers what is in flight and
     exits 0. Exits 1 if nginx or gunicorn dies.
     """
     from scoreline.serving.supervisor import serve as supervise

@@ -8,15 +8,17 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import click
 
 from scoreline.cli.feature import run_feature
 from scoreline.cli.inference import run_inference
-from scoreline.cli.options import FOLDERS, SERVED, options
+from scoreline.cli.options import FOLDERS, SERVED, STATE_NAMED, options
 from scoreline.cli.train import run_train
 from scoreline.errors import ServeError
 from scoreline.settings import Settings, variables_of
@@ -44,9 +46,20 @@ def up(settings: Settings, port: int | None) -> None:
     started = time.monotonic()
     run_feature(settings)
     run_train(settings)
-    with _server(settings):
+    with _own_state(settings) as settings, _server(settings):
         run_inference(settings, f"http://127.0.0.1:{settings.port}")
     click.echo(f"up: done in {time.monotonic() - started:.1f} s, the server is stopped")
+
+
+@contextlib.contextmanager
+def _own_state(settings: Settings) -> Iterator[Settings]:
+    """Give this run's server a state folder of its own, so that no other server takes on what is tried here."""
+    context = click.get_current_context()
+    if os.environ.get(variables_of("state")[0]) or context.meta.get(STATE_NAMED):
+        yield settings
+        return
+    with tempfile.TemporaryDirectory(prefix="scoreline-") as folder:
+        yield replace(settings, state=Path(folder))
 
 
 @contextlib.contextmanager

@@ -123,7 +123,7 @@ def _set_aside(plan: Plan, engine: EmbeddedEngine, report: FeatureReport, folder
     for load in report.loads:
         name = load.spec.name
         write_rejected(folder, name, load.rejected)
-        if name in joins:
+        if name in joins and load.spec.reference is None:  # a reference table with such a row is refused whole
             rows = engine.reached(plan, joins[name], load.unreadable)
             reached += [{"table": name, "file": load.file.name, "line": row.pop(LINE), "reaches": row} for row in rows]
             report.reached[name] = len({tuple(row[part] for part in plan.spine.key) for row in rows})

@@ -23,6 +23,7 @@ from scoreline.generations.manifest import (
     content_digest,
 )
 from scoreline.generations.parts import MakePredictor, load_parts
+from scoreline.generations.remarks import remarks_on
 from scoreline.generations.state import StateFolder, age_s, utc_now
 from scoreline.model.artifact import MANIFEST_FILE as MODEL_MANIFEST
 from scoreline.model.artifact import check_belongs, load_artifact, read_digest
@@ -41,7 +42,9 @@ class RefreshReport:
     changed : whether a generation was published; in a dry run, would have been
     tables : reference table -> rows, changed, etag
     model, store : whether they changed
-    notes : what a person should know: copies taken since a source gave no good file
+    notes : what a person should know: copies taken since a source gave no good file, values and keys
+        that nothing else knows
+    pinned : the number that a rollback holds on to, so that this would not be published
     """
 
     generation: str
@@ -51,17 +54,19 @@ class RefreshReport:
     model: bool = False
     store: bool = False
     notes: list[str] = field(default_factory=list)
+    pinned: int | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return the report as JSON-able data, as the refresh route answers it."""
-        described = {
+        described: dict[str, Any] = {
             "generation": self.generation,
             "changed": self.changed,
             "tables": self.tables,
             "model": {"changed": self.model},
             "store": {"changed": self.store},
         }
-        return {**described, "dry_run": True} if self.dry_run else described
+        more = {"notes": self.notes, "dry_run": self.dry_run, "pinned": self.pinned}
+        return {**described, **{name: value for name, value in more.items() if value}}
 
 
 @dataclass(frozen=True)
@@ -105,21 +110,32 @@ class Builder:
         ScorelineError
             A file is not good. In all cases what was published goes on.
         """
+        if self._app.reference_tables:
+            self._state.refuse_other_source(self._source.where)
         with self._state.locked(), self._state.staging() as staging:
             current = self._state.current()
+            self._refuse_other_app(current)
             if self._state.pinned is not None and not dry_run:
                 return self._stay(current, mode)
             model = self._model_digest(current, mode)
             store = self._current_store(mode)
             tables = self._collect(staging, current, mode)
-            return self._publish(staging, current, model, store, tables, dry_run=dry_run)
+            try:
+                report = self._publish(staging, current, model, store, tables, dry_run=dry_run)
+            except ScorelineError as error:
+                self._note_held_back(tables, current, error)
+                raise
+            if not dry_run:
+                self._note_seen(tables)
+            return report
 
     def rollback(self, to: int | None = None) -> Generation:
         """Publish earlier content as a new number and pin it.
 
         Parameters
         ----------
-        to : the number to go back to; None: the newest kept one with other content than now
+        to : the number to go back to; None: the newest kept one with other content than now, and after a
+            rollback one that is older than where that went
 
         Raises
         ------
@@ -148,6 +164,13 @@ class Builder:
         with self._state.locked():
             self._state.unpin()
 
+    def _refuse_other_app(self, current: Generation | None) -> None:
+        if current is not None and current.app_name not in ("", self._app.name):
+            raise GenerationError(
+                f"{self._state.path}: holds the generations of the app '{current.app_name}', this one is "
+                f"'{self._app.name}'. Name another folder with --state or SCORELINE_STATE."
+            )
+
     def _stay(self, current: Generation | None, mode: Mode) -> RefreshReport:
         if mode == "ask" or current is None:
             raise PinnedError(
@@ -164,7 +187,8 @@ class Builder:
 
     def _model_digest(self, current: Generation | None, mode: Mode) -> str:
         """Return the digest of the model folder's artifact, checked if it is not the published one."""
-        if mode != "start" and current is not None and read_digest(self._model) == current.model:
+        is_known = current is not None and current.app == self._digest and mode != "start"
+        if is_known and current is not None and read_digest(self._model) == current.model:
             return current.model
         artifact = load_artifact(self._model)
         check_belongs(artifact, self._app)
@@ -200,6 +224,25 @@ class Builder:
             raise (SourceAwayError if away else GenerationError)("; ".join(str(error) for error in errors))
         return collected
 
+    def _note_seen(self, tables: dict[str, Collected]) -> None:
+        """Keep when each source was seen with the content that requests are answered from now."""
+        for name, one in tables.items():
+            if one.note is None:
+                content = one.content
+                self._state.note_source(
+                    name,
+                    where=self._source.where,
+                    etag=content.etag,
+                    digest=content.digest,
+                    seen_at=utc_now(),
+                    error=None,
+                )
+
+    def _note_held_back(self, tables: dict[str, Collected], current: Generation | None, error: ScorelineError) -> None:
+        for name, one in tables.items():
+            if _describe(one.content, current, name)["changed"]:
+                self._state.note_source(name, error=str(error), failed_at=utc_now())
+
     def _publish(
         self,
         staging: Path,
@@ -219,17 +262,21 @@ class Builder:
             model=current is None or current.model != model,
             store=store is not None and (current is None or current.store != store.digest),
             notes=[one.note for one in tables.values() if one.note],
+            pinned=self._state.pinned,
         )
         if current is not None and current.digest == digest and current.app == self._digest:
             return report
         report.changed = True
         self._copy_model(staging / MODEL_FOLDER)
         if store is not None:
+            if read_stamp(self._results).digest != store.digest:  # it looks at every byte
+                raise GenerationError(f"{self._results}: was built anew just now. Run `scoreline refresh` again.")
             _link(store.path, staging / STORE_FILE)
         generation = Generation(
             number=0,
             digest=digest,
             app=self._digest,
+            app_name=self._app.name,
             model=model,
             store=None if store is None else store.digest,
             columns=() if store is None else store.columns,
@@ -239,7 +286,10 @@ class Builder:
         )
         generation.write(staging)
         parts = load_parts(self._app, staging, self._make_predictor)
+        if parts.artifact.digest != model:
+            raise GenerationError(f"{self._model}: was trained anew just now. Run `scoreline refresh` again.")
         check_golden_requests(self._app, parts)
+        report.notes += remarks_on(self._app, parts)
         if parts.store is not None:
             parts.store.close()
         if not dry_run:
@@ -259,9 +309,10 @@ class Builder:
         if to is not None:
             found = [generation for generation in kept if generation.number == to]
         else:
-            found = [
-                g for g in kept if current is not None and g.number < current.number and g.digest != current.digest
-            ]
+            below = 0 if current is None else current.number
+            if current is not None and self._state.pinned == current.number:  # a second step goes further back
+                below = min(generation.number for generation in kept if generation.digest == current.digest)
+            found = [g for g in kept if current is not None and g.number < below and g.digest != current.digest]
         if not found:
             what = "earlier content" if to is None else f"generation {to}"
             raise GenerationError(f"{self._state.path}: there is no {what} to go back to. Kept: {shown}.")
@@ -313,7 +364,8 @@ def _describe_generation(generation: Generation) -> dict[str, Any]:
 def _describe(content: TableContent, current: Generation | None, name: str) -> dict[str, Any]:
     before = None if current is None else current.tables.get(name)
     is_changed = before is None or before.digest != content.digest
-    return {"rows": content.rows, "changed": is_changed, "etag": content.etag}
+    rows_before = {} if before is None or before.rows == content.rows else {"rows_before": before.rows}
+    return {"rows": content.rows, **rows_before, "changed": is_changed, "etag": content.etag}
 
 
 def _unchanged(current: Generation) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ import msgspec
 import pyarrow as pa
 
 from scoreline.app.table import TableSpec
-from scoreline.errors import ScorelineError, SourceAwayError
+from scoreline.errors import GenerationError, ScorelineError, SourceAwayError, TableError
 from scoreline.generations.manifest import TABLES_FOLDER, Collected, Generation, TableContent
 from scoreline.generations.state import StateFolder, utc_now
 from scoreline.tables.fetch import Source
@@ -58,16 +58,18 @@ class TableCollector:
                 content = self._read(spec, folder, fetched.path, fetched.etag)
         except ScorelineError as error:
             self._state.note_source(spec.name, error=str(error), failed_at=utc_now())
+            said = str(error).rstrip(".")
             if copy is None and isinstance(error, SourceAwayError):
-                raise SourceAwayError(f"{error} There is no copy of '{spec.name}' at hand.") from error
+                raise SourceAwayError(f"{said}. There is no copy of '{spec.name}' at hand.") from error
             if copy is None or not self._copies_will_do:
                 raise
             for left in folder.iterdir():
                 left.unlink()
-            return Collected(self._take_copy(spec, folder, copy), f"{error} Going on with the copy at hand.")
-        self._state.note_source(
-            spec.name, where=self._source.where, etag=content.etag, digest=content.digest, seen_at=utc_now(), error=None
-        )
+            try:
+                content = self._take_copy(spec, folder, copy)
+            except ScorelineError as unfit:
+                raise GenerationError(f"{said}. The copy at hand will not do: {unfit}") from unfit
+            return Collected(content, f"{said}. Going on with the copy at hand.")
         return Collected(content)
 
     def _copy_of(self, spec: TableSpec) -> tuple[Path, TableContent] | None:
@@ -82,7 +84,10 @@ class TableCollector:
         return self._read(spec, folder, Path(shutil.copy2(path, folder / content.file)), content.etag, content.source)
 
     def _read(self, spec: TableSpec, folder: Path, path: Path, etag: str, source: str | None = None) -> TableContent:
-        rows = read_reference(spec, folder)
+        try:
+            rows = read_reference(spec, folder)
+        except TableError as error:  # some name the path, which here is that of the staging folder
+            raise TableError(str(error).replace(str(path), f"reference table '{spec.name}', {path.name}")) from error
         encoded = msgspec.msgpack.encode(_plain_columns(spec, rows))
         (folder.parent / f"{spec.name}.msgpack").write_bytes(encoded)
         digest = hashlib.sha256(encoded).hexdigest()

@@ -34,9 +34,10 @@ def check_golden_requests(app: App, parts: Parts) -> int:
     if not isinstance(parts.scorer, LiveScorer):
         return 0
     try:
-        replies = parts.scorer.score(golden_requests(app))
-    except ScorelineError as error:
-        raise GenerationError(f"golden requests can't be scored: {error}") from error
+        replies = parts.scorer.of_all_rows().score(golden_requests(app))
+    except Exception as error:  # an app's own predictor.py may raise anything
+        said = str(error) if isinstance(error, ScorelineError) else f"{type(error).__name__}: {error}"
+        raise GenerationError(f"golden requests can't be scored: {said}") from error
     looked_at = 0
     for number, reply in enumerate(replies):
         for name, given in app.reply_fields.items():

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ class Generation:
     number : 0 before it is published
     digest : SHA-256 of the content, equal on two hosts with equal content
     app : digest of the app that it was made for
+    app_name : that app's name
     model : digest of the artifact
     store : digest of the feature table that the online store was built with; None without a store
     columns : columns of the store's rows, in order
@@ -71,9 +73,10 @@ class Generation:
     tables: Mapping[str, TableContent]
     why: str
     created_at: str
+    app_name: str = ""
     format: int = FORMAT
 
-    @property
+    @cached_property
     def name(self) -> str:
         """`<number>-<first six of the digest>`, as replies name it."""
         return f"{self.number}-{self.digest[:6]}"

@@ -37,13 +37,16 @@ class Parts:
     scorer: StoredScorer | LiveScorer
 
 
-def load_parts(app: App, folder: Path, make_predictor: MakePredictor, former: Parts | None = None) -> Parts:
+def load_parts(
+    app: App, folder: Path, make_predictor: MakePredictor, former: Parts | None = None, runtime: str | None = None
+) -> Parts:
     """Load a generation's folder; its golden rows are scored on the way.
 
     Parameters
     ----------
     make_predictor : makes the app's predictor and scores the golden rows with it
     former : parts of another generation, shared where their content is the same
+    runtime : the one runtime that may score trees; None: the fastest that was proved
 
     Raises
     ------
@@ -54,7 +57,7 @@ def load_parts(app: App, folder: Path, make_predictor: MakePredictor, former: Pa
     if former is not None and former.generation.model == generation.model:
         artifact, predictor = former.artifact, former.predictor
     else:
-        artifact = load_artifact(folder / MODEL_FOLDER)
+        artifact = load_artifact(folder / MODEL_FOLDER, runtime=runtime)
         check_belongs(artifact, app)
         predictor = make_predictor(app, artifact)
     store = None if generation.store is None else _load_store(app, folder / STORE_FILE, generation, former)
@@ -72,8 +75,12 @@ def load_parts(app: App, folder: Path, make_predictor: MakePredictor, former: Pa
 
 def _load_store(app: App, path: Path, generation: Generation, former: Parts | None) -> EmbeddedStore:
     same = former is not None and former.generation.store == generation.store
-    if former is not None and same and former.store is not None and former.store.is_open:
-        return former.store  # one that is not open yet would be opened by its old path, which may be gone
+    if former is not None and same and former.store is not None:
+        if former.store.is_open:
+            return former.store
+        # Not by its old path, which may be gone; and what came open through a fork goes first, since LMDB takes
+        # every link to its file for open here too.
+        former.store.close()
     store = EmbeddedStore(path)
     if store.read_meta()["plan"] != make_plan(app).digest:
         raise StampError(f"{path}: belongs to another feature table. Run `scoreline feature` again.")

@@ -35,14 +35,23 @@ _BUILDING = ".building-"
 class StateFolder:
     """Where the generations of one app on this machine live.
 
+    Parameters
+    ----------
+    read_only : only look; the folder must be there
+
     Raises
     ------
     GenerationError
-        The folder can't be made or written.
+        The folder can't be made or written; read-only, it is not there.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path.resolve()
+        if not read_only:
+            self._prepare(path)
+        self._map(path)
+
+    def _prepare(self, path: Path) -> None:
         try:
             for name in ("generations", "sources", "servers"):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
@@ -53,9 +62,22 @@ class StateFolder:
             raise GenerationError(
                 f"{path}: the state folder can't be written ({error.strerror}). Name another with SCORELINE_STATE."
             ) from error
-        # Opened for reading where we may not write: a process of another user still adopts.
-        with (self.path / "published").open("rb") as file:
-            self._published = mmap.mmap(file.fileno(), _BYTES, prot=mmap.PROT_READ)
+
+    def _map(self, path: Path) -> None:
+        try:
+            with (self.path / "published").open("rb") as file:
+                self._published = mmap.mmap(file.fileno(), _BYTES, prot=mmap.PROT_READ)
+                self._inode = os.fstat(file.fileno()).st_ino
+        except (OSError, ValueError) as error:
+            raise GenerationError(f"{path}: nothing is published here yet. Run `scoreline refresh`.") from error
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the folder is still the one that was opened, and was not removed since."""
+        try:
+            return (self.path / "published").stat().st_ino == self._inode
+        except OSError:
+            return False
 
     @property
     def number(self) -> int:
@@ -151,12 +173,12 @@ class StateFolder:
         return known
 
     @contextlib.contextmanager
-    def serving(self, app: str) -> Iterator[None]:
-        """Be known as a server that answers from here, for the app of this digest."""
+    def serving(self, app: str, source: str = "") -> Iterator[None]:
+        """Be known as a server that answers from here, for the app of this digest, with tables of this source."""
         path = self.path / "servers" / f"{os.getpid()}.json"
         with path.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.write(json.dumps({"app": app}))
+            file.write(json.dumps({"app": app, "source": source}))
             file.flush()
             try:
                 yield
@@ -165,14 +187,26 @@ class StateFolder:
 
     def servers(self) -> dict[int, str]:
         """Return the servers that answer from here: pid -> digest of their app."""
+        return {pid: told["app"] for pid, told in self._servers().items()}
+
+    def refuse_other_source(self, source: str) -> None:
+        """Raise GenerationError where a server that answers from here takes its tables from another source."""
+        for pid, told in self._servers().items():
+            if told.get("source") not in (None, "", source):
+                raise GenerationError(
+                    f"the server with pid {pid} takes reference tables from {told['source']}, this command from "
+                    f"{source}. Set SCORELINE_DATA_URL, or --data, as the server has it."
+                )
+
+    def _servers(self) -> dict[int, dict[str, str]]:
         alive = {}
         for path in (self.path / "servers").glob("*.json"):
-            with contextlib.suppress(OSError, ValueError, KeyError), path.open("r+") as file:
+            with contextlib.suppress(OSError, ValueError, KeyError), path.open() as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     path.unlink(missing_ok=True)  # nobody holds it: its server was killed
                 except BlockingIOError:
-                    alive[int(path.stem)] = json.loads(file.read())["app"]
+                    alive[int(path.stem)] = json.loads(file.read())
         return alive
 
     def _refuse_other_apps(self, app: str) -> None:

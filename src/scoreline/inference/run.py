@@ -170,6 +170,7 @@ class _Counter:
         fields = app.reply_fields
         self._decisions = [name for name, kind in fields.items() if isinstance(kind, Decision)]
         self._reasons = [name for name, kind in fields.items() if isinstance(kind, Reason)]
+        self._needed = {argument for count in app.summaries for argument in count.arguments}
         report.decisions = {name: Counter() for name in self._decisions}
         report.counts = {count.label: 0 for count in app.summaries}
         self._rows: list[dict[str, Any]] = []
@@ -183,7 +184,8 @@ class _Counter:
         for name in self._decisions:
             self._report.decisions[name][str(reply.reply.get(name))] += 1
         reasons = {k: v for name in self._reasons for k, v in (reply.reply.get(name) or {}).items()}
-        self._rows.append({**reasons, **row, **reply.reply})
+        known = {**reasons, **row, **reply.reply}
+        self._rows.append({name: known.get(name) for name in self._needed})  # not the lists: they may be long
         if len(self._rows) >= _COUNT_ROWS:
             self.finish()
 

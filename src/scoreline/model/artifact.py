@@ -17,13 +17,18 @@ from scoreline.app.heads import RulesHead, TreesHead
 from scoreline.errors import ArtifactError, did_you_mean
 from scoreline.features.plan import make_plan
 from scoreline.files import finish_commit, sha256_of
+from scoreline.model.estimator import find_estimator, load_estimator
 from scoreline.model.evaluate import Link
-from scoreline.model.inputs import inputs_of
-from scoreline.model.trees import FlatTrees
+from scoreline.model.inputs import Matrix, inputs_of
+from scoreline.model.parity import load_corpus
+from scoreline.model.runtimes import Runtime, choose_runtime
+from scoreline.model.trees import FlatTrees, Floats
 
 FORMAT = 2
 MANIFEST_FILE, GOLDEN_FILE, HEADS_FOLDER = "manifest.json", "golden.json", "heads"
+TREES_SUFFIX, CORPUS_SUFFIX = ".trees", ".parity.npz"  # of a head's files, beside its estimator's
 _REQUIRED = {"app", "schemas", "features", "heads", "files"}
+_DECLARED = ("kind", "rules", "target", "inputs", "monotonic", "knock_outs")  # of a head; the rest came of training
 _AGAIN = "Run `scoreline train` again."
 
 
@@ -33,15 +38,25 @@ class LearntHead:
 
     Attributes
     ----------
+    trees : None where parity refused them, so that the estimator itself serves
     takes_missing : whether the estimator answers rows with missing inputs; where not, neither do its trees
     support : lowest and highest probability of the rows that calibrated it
+    runtime : what scores; None for the walk in numpy, where trees come from nowhere but memory
     """
 
-    trees: FlatTrees
+    trees: FlatTrees | None
     link: Link
     inputs: tuple[str, ...]
     takes_missing: bool = True
     support: tuple[float, float] = (0.0, 1.0)
+    runtime: Runtime | None = None
+
+    def predict_raw(self, matrix: Matrix) -> Floats:
+        """Return the raw scores of rows that hold the head's own inputs, in its order."""
+        scores = self.runtime or self.trees
+        if scores is None:
+            raise ValueError("a head without trees needs a runtime")
+        return scores.predict_raw(matrix)
 
 
 @dataclass(frozen=True)
@@ -114,13 +129,18 @@ def _describe_trees(head: TreesHead) -> dict[str, Any]:
     return described
 
 
-def load_artifact(folder: Path) -> Artifact:
-    """Read an artifact and check every file against the manifest.
+def load_artifact(folder: Path, *, runtime: str | None = None) -> Artifact:
+    """Read an artifact, check every file against the manifest, and choose what scores its learned heads.
+
+    Parameters
+    ----------
+    runtime : one of `scoreline.model.runtimes.RUNTIMES`, optional
+        To have that one alone; else the fastest that is present and answers as the estimator did.
 
     Raises
     ------
     ArtifactError
-        It is missing, of another format, or damaged: the message names the file.
+        It is missing, of another format, or damaged: the message names the file. Or no runtime scores it right.
     """
     if folder.is_dir():
         finish_commit(folder)
@@ -140,9 +160,13 @@ def load_artifact(folder: Path) -> Artifact:
     _check_files(folder, manifest["files"])
     try:
         learnt = {
-            name: _load_head(folder, name, head) for name, head in manifest["heads"].items() if head["kind"] == "trees"
+            name: _load_head(folder, name, head, runtime)
+            for name, head in manifest["heads"].items()
+            if head["kind"] == "trees"
         }
         golden = Golden(**json.loads((folder / GOLDEN_FILE).read_bytes()))
+    except ArtifactError:
+        raise
     except (
         KeyError,
         TypeError,
@@ -183,7 +207,7 @@ def check_belongs(artifact: Artifact, app: App) -> None:
     for name, head in now["heads"].items():
         if name not in made["heads"]:
             raise ArtifactError(f"{artifact.folder}: has no head '{name}'.{did_you_mean(name, made['heads'])} {_AGAIN}")
-        kept = {field: made["heads"][name].get(field) for field in head}
+        kept = {field: value for field, value in made["heads"][name].items() if field in _DECLARED}
         _compare(artifact.folder, f"head '{name}',", _by_rule(kept), _by_rule(head))
 
 
@@ -212,13 +236,23 @@ def _shown(value: Any) -> str:
     return json.dumps(value)
 
 
-def _load_head(folder: Path, name: str, head: dict[str, Any]) -> LearntHead | None:
+def _load_head(folder: Path, name: str, head: dict[str, Any], wanted: str | None) -> LearntHead | None:
     if "absent" in head:
         return None
-    trees = FlatTrees.load(folder / HEADS_FOLDER / f"{name}.trees")
-    if trees.features != len(head["inputs"]):
+    base = folder / HEADS_FOLDER / name
+    trees = FlatTrees.load(base.with_suffix(TREES_SUFFIX)) if head["trees"] else None
+    if trees is not None and trees.features != len(head["inputs"]):
         raise ArtifactError(f"{folder}: head '{name}' has {trees.features} columns in its trees, its manifest "
                             f"says {len(head['inputs'])}. {_AGAIN}")  # fmt: skip
     link = Link(**{name: float(value) for name, value in head["link"].items()})
     low, high = head["support"]
-    return LearntHead(trees, link, tuple(head["inputs"]), head["takes_missing"], (float(low), float(high)))
+    runtime = choose_runtime(
+        trees,
+        proved=head["proved"],
+        corpus=lambda: load_corpus(base.with_suffix(CORPUS_SUFFIX)),
+        estimator=lambda: load_estimator(find_estimator(base)),
+        wanted=wanted,
+        where=f"{folder}: head '{name}'",
+    )
+    reached = (float(low), float(high))
+    return LearntHead(trees, link, tuple(head["inputs"]), head["takes_missing"], reached, runtime)

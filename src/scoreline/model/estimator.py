@@ -1,4 +1,8 @@
-"""Estimators on disk: skops files, normalised, read back only with a fixed list of types."""
+"""Estimators on disk, each in the safe format of its library; nothing is ever unpickled.
+
+scikit-learn: skops files, normalised, read back only with a fixed list of types. XGBoost: its own UBJ.
+LightGBM: its own text.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +23,63 @@ TRUSTED = (  # what skops itself does not know but scikit-learn's own gradient b
     "sklearn._loss.link.Interval",
     "sklearn._loss.link.LogitLink",
     "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn._loss._loss.CyHalfMultinomialLoss",
+    "sklearn._loss.link.MultinomialLogit",
+    "sklearn._loss.loss.HalfMultinomialLoss",
+    "functools.partial",  # with categorical_features: a check of the other columns; what it calls must be listed too
+    "sklearn.utils.validation.check_array",
     "sklearn.tree._tree.Tree",  # C code that follows its indices unchecked: `_check_indices` looks at them first
 )
+_SUFFIXES = {"sklearn": ".skops", "xgboost": ".ubj", "lightgbm": ".txt"}
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
-def save_estimator(estimator: Any, path: Path) -> None:
-    """Write a fitted estimator as skops; the same estimator gives the same bytes.
+def library_of(estimator: Any) -> str:
+    """Return the library that an estimator is of: `xgboost`, `lightgbm`, or `sklearn` for any other."""
+    if hasattr(estimator, "get_booster"):
+        return "xgboost"
+    return "lightgbm" if hasattr(estimator, "booster_") else "sklearn"
 
-    skops names its parts by memory addresses and zips them with the current time; here they are
-    numbered in order of appearance and dated 1980.
+
+def save_estimator(estimator: Any, path: Path) -> Path:
+    """Write a fitted estimator; the same estimator gives the same bytes.
+
+    Parameters
+    ----------
+    path : without suffix, which tells the library
+
+    Returns
+    -------
+    Path
+        The file written.
 
     Raises
     ------
     ArtifactError
         The estimator holds a type that is not on the fixed list, so it could not be read back.
+    """
+    library = library_of(estimator)
+    file = path.with_suffix(_SUFFIXES[library])
+    if library == "xgboost":
+        estimator.save_model(file)
+    elif library == "lightgbm":
+        estimator.booster_.save_model(file)
+    else:
+        _save_skops(estimator, file)
+    return file
+
+
+def find_estimator(path: Path) -> Path:
+    """Return the file that `save_estimator` wrote for a path without suffix."""
+    files = [path.with_suffix(suffix) for suffix in _SUFFIXES.values()]
+    return next((file for file in files if file.is_file()), files[0])
+
+
+def _save_skops(estimator: Any, file: Path) -> None:
+    """Write skops, without what differs between two runs.
+
+    skops names its parts by memory addresses and zips them with the current time; here they are
+    numbered in order of appearance and dated 1980.
     """
     import skops.io
 
@@ -45,19 +91,45 @@ def save_estimator(estimator: Any, path: Path) -> None:
         raise ArtifactError(
             f"{type(estimator).__name__}: holds types that are not trusted from a file: {', '.join(sorted(unknown))}"
         )
-    path.write_bytes(_normalised(content))
+    file.write_bytes(_normalised(content))
 
 
 def load_estimator(path: Path) -> Any:
-    """Read an estimator back; ArtifactError where the file is damaged or holds other types."""
+    """Read an estimator back from its file; ArtifactError where that is damaged or holds other types."""
+    load = {".ubj": _load_xgboost, ".txt": _LightGbm}.get(path.suffix, _load_skops)
+    try:
+        return load(path)
+    except Exception as error:  # the libraries raise whatever a damaged file leads to
+        raise ArtifactError(f"{path}: can't be read as an estimator ({type(error).__name__}: {error})") from error
+
+
+def _load_skops(path: Path) -> Any:
     import skops.io
 
-    try:
-        estimator = skops.io.load(path, trusted=list(TRUSTED))
-        _check_indices(estimator)
-    except Exception as error:  # skops raises whatever a damaged file leads to
-        raise ArtifactError(f"{path}: can't be read as an estimator ({type(error).__name__}: {error})") from error
+    estimator = skops.io.load(path, trusted=list(TRUSTED))
+    _check_indices(estimator)
     return estimator
+
+
+def _load_xgboost(path: Path) -> Any:
+    import xgboost
+
+    estimator = xgboost.XGBClassifier(n_jobs=1)
+    estimator.load_model(path)
+    return estimator
+
+
+class _LightGbm:
+    """What a file of LightGBM gives back: its booster, which has the raw scores, without the classifier around it."""
+
+    def __init__(self, path: Path) -> None:
+        import lightgbm
+
+        self.booster_ = lightgbm.Booster(model_str=path.read_text())
+
+    def predict(self, matrix: np.ndarray[Any, Any], *, raw_score: bool) -> Any:
+        """Score rows."""
+        return self.booster_.predict(matrix, raw_score=raw_score, num_threads=1)
 
 
 def _check_indices(estimator: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from scoreline.model.estimator import library_of
 from scoreline.model.inputs import Matrix
 from scoreline.model.parity import probability
 
@@ -30,6 +31,12 @@ class Link:
     def apply(self, raw: Floats) -> Floats:
         """Return calibrated probabilities of raw scores."""
         return probability(self.slope * raw + self.intercept)
+
+    def apply_one(self, raw: float) -> float:
+        """Return the calibrated probability of one raw score, as `apply` does for many."""
+        z = self.slope * float(raw) + self.intercept
+        small = math.exp(-abs(z))
+        return 1 / (1 + small) if z >= 0 else small / (1 + small)
 
 
 @dataclass(frozen=True)
@@ -168,5 +175,20 @@ def _has_both(target: Mask) -> bool:
 
 
 def raw_scores(estimator: Any, matrix: Matrix) -> Floats:
-    """Return an estimator's own raw scores, float64 of shape (n,)."""
-    return np.asarray(estimator.decision_function(matrix), dtype=np.float64).reshape(-1)
+    """Return an estimator's own raw scores: what its trees add up to, of a forest the probability.
+
+    Returns
+    -------
+    float64 of shape (n,) where there are two classes, else (n, classes)
+    """
+    library = library_of(estimator)
+    if library == "xgboost":
+        raw = estimator.predict(matrix, output_margin=True)
+    elif library == "lightgbm":
+        raw = estimator.predict(matrix, raw_score=True)
+    elif hasattr(estimator, "decision_function"):
+        raw = estimator.decision_function(matrix)
+    else:
+        raw = estimator.predict_proba(matrix)
+        raw = raw[:, 1] if raw.shape[1] == 2 else raw
+    return np.ascontiguousarray(raw, dtype=np.float64)

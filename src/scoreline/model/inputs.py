@@ -43,6 +43,10 @@ class Inputs:
             matrix[:, index] = [coder(value) for value in values]
         return matrix
 
+    def encode_one(self, values: Sequence[Any]) -> list[float]:
+        """Encode one row of plain values, given in the order of `names`."""
+        return [coder(value) for coder, value in zip(self._coders, values, strict=True)]
+
     def position(self, name: str) -> int:
         """Return the column of the matrix that holds an input."""
         return self.names.index(name)

@@ -50,6 +50,6 @@ def find_leaks(
 
 
 def _finite(values: Matrix) -> np.ndarray[Any, Any]:
-    """Return values that scikit-learn's trees take: float32 without infinities, missing ones kept."""
-    limit = float(np.finfo(np.float32).max)
+    """Return values that scikit-learn's trees take: float32 whose sum is finite, missing ones kept."""
+    limit = float(np.finfo(np.float32).max) / (2 * _MOST_ROWS)
     return np.clip(values, -limit, limit).astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class CompiledRules:
         int64 of shape (n,)
         """
         if len(matrix) == 1:  # plain floats are several times faster than arrays of one
-            return np.array([self._first(matrix[0].tolist())])
+            return np.array([self.first(matrix[0].tolist())])
         answer = np.full(len(matrix), -1)
         for position, tests in enumerate(self._tests):
             holds = np.zeros(len(matrix), bool) if tests else np.ones(len(matrix), bool)
@@ -58,7 +58,8 @@ class CompiledRules:
             answer[(answer < 0) & holds] = position
         return answer
 
-    def _first(self, row: list[float]) -> int:
+    def first(self, row: Sequence[float]) -> int:
+        """Return the position of the first rule that holds for one row of plain numbers."""
         for position, tests in enumerate(self._tests):
             if not tests or any(
                 _holds(row[column], compare, value if other is None else row[other])

@@ -31,7 +31,7 @@ from scoreline.model.artifact import (
     LearntHead,
     describe_app,
 )
-from scoreline.model.estimator import load_estimator, save_estimator
+from scoreline.model.compiling import Compiled, compile_estimator
 from scoreline.model.evaluate import (
     Link,
     Metrics,
@@ -42,12 +42,9 @@ from scoreline.model.evaluate import (
     split_by_time,
     why_not_learnable,
 )
-from scoreline.model.importing import import_trees
 from scoreline.model.inputs import Inputs, Matrix, inputs_of
 from scoreline.model.leaks import find_leaks
-from scoreline.model.parity import Difference, first_difference, make_corpus, save_corpus
 from scoreline.model.rules import CompiledRules
-from scoreline.model.trees import FlatTrees
 from scoreline.progress import note
 
 SEED = 0
@@ -73,6 +70,7 @@ class TrainReport:
     blank : learned head -> its inputs that are null in all training rows, of which nothing is learnt
     leaks : learned head -> input that alone tells the classes apart -> its AUC
     knocked_out : learned head -> rows that were not learnt from, since a knock-out rule holds for them
+    uncompiled : learned head -> why its estimator itself must serve, slowly
     """
 
     rows: int
@@ -81,6 +79,7 @@ class TrainReport:
     blank: dict[str, list[str]] = field(default_factory=dict)
     leaks: dict[str, dict[str, float]] = field(default_factory=dict)
     knocked_out: dict[str, int] = field(default_factory=dict)
+    uncompiled: dict[str, str] = field(default_factory=dict)
 
     def add(self, head: str, made: _Made) -> None:
         """Note what became of a learned head."""
@@ -88,6 +87,8 @@ class TrainReport:
             self.metrics[head] = made.metrics
         if made.absent is not None:
             self.absent[head] = made.absent
+        if made.uncompiled is not None:
+            self.uncompiled[head] = made.uncompiled
         for mine, name in ((self.blank, "blank"), (self.leaks, "leaks"), (self.knocked_out, "knocked_out")):
             if found := made.manifest.get(name):
                 mine[head] = found
@@ -111,7 +112,7 @@ def train(
     StampError
         The feature table is missing or torn, or was built by another `app.py`.
     ArtifactError
-        An estimator can't be flattened, or its flat trees do not answer as it does.
+        An estimator can't be kept in a file that is read back without danger.
     """
     plan = make_plan(app)
     stamp = read_stamp(results)
@@ -151,6 +152,7 @@ class _Made:
     manifest: dict[str, Any]
     metrics: Metrics | None = None
     absent: str | None = None
+    uncompiled: str | None = None
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,7 @@ def _learn(head: TreesHead, inputs: Inputs, rows: _Rows, staging: Path) -> _Made
     split = split_by_time(rows.times[known]) if len(y) else None
     why = "no row has the target" if split is None else why_not_learnable(y, split)
     if why is not None or split is None:
+        why = f"of the rows that no knock-out rule holds for, {why}" if rows.knocked_out.any() else why
         return _Made(None, {"absent": why}, absent=why)
     note(f"train: fitting {head.name} on {int(split.train.sum()):,} rows")
     blank = np.isnan(x[split.train]).all(axis=0)
@@ -207,20 +210,23 @@ def _learn(head: TreesHead, inputs: Inputs, rows: _Rows, staging: Path) -> _Made
     metrics = _measure(link, estimator, x, y, split, None if rows.groups is None else _kept(rows.groups, known))
     held_out = split.calibrate | split.test
     leaks = find_leaks(head.inputs, (x[split.train], y[split.train]), (x[held_out], y[held_out]))
-    trees = _flatten(head, estimator, np.where(blank, 0.0, x[split.train]), staging)
+    compiled = _compile(head, estimator, np.where(blank, 0.0, x[split.train]), staging)
     described = {
         "link": {"slope": link.slope, "intercept": link.intercept},
         "support": support.tolist(),
         "takes_missing": takes_missing,
         "rows": {name: int(getattr(split, name).sum()) for name in ("train", "calibrate", "test")},
-        "proved": ["numpy"],
+        "trees": compiled.trees is not None,
+        "proved": compiled.proved,
+        "refused": compiled.refused,
         "metrics": metrics.describe(),
         "blank": [name for name, is_blank in zip(head.inputs, blank, strict=True) if is_blank],
         "leaks": leaks,
         "knocked_out": int(rows.knocked_out.sum()),
     }
     reached = (float(support[0]), float(support[1]))
-    return _Made(LearntHead(trees, link, head.inputs, takes_missing, reached), described, metrics)
+    learnt = LearntHead(compiled.trees, link, head.inputs, takes_missing, reached, compiled.runtime)
+    return _Made(learnt, described, metrics, uncompiled=compiled.why_not)
 
 
 def _measure(
@@ -261,53 +267,19 @@ def _fit(head: TreesHead, x: Matrix, y: np.ndarray[Any, Any]) -> Any:
     except Exception as error:  # the estimator is the app's choice: whatever it raises is its mistake
         first = (str(error).splitlines() or [""])[0]  # scikit-learn goes on for paragraphs
         raise AppError(f"head '{head.name}': its estimator failed: {type(error).__name__}: {first}") from error
-    if not hasattr(estimator, "decision_function"):
+    if not hasattr(estimator, "decision_function") and not hasattr(estimator, "predict_proba"):
         raise AppError(
-            f"head '{head.name}': {type(estimator).__name__} gives no raw scores; expected a gradient boosting "
-            "classifier, such as HistGradientBoostingClassifier"
+            f"head '{head.name}': {type(estimator).__name__} gives no probability; expected a classifier of gradient "
+            "boosting or a forest, such as HistGradientBoostingClassifier"
         )
     return estimator
 
 
-def _flatten(head: TreesHead, estimator: Any, x: Matrix, staging: Path) -> FlatTrees:
-    """Save the estimator, its flat trees and the parity corpus; prove the trees, and the file, on the corpus."""
-    base = staging / HEADS_FOLDER / head.name
-    save_estimator(estimator, base.with_suffix(".skops"))
-    corpus = make_corpus(x, import_trees(estimator, features=x.shape[1], float_width=64), SEED)
-    corpus, raw = _answered(estimator, corpus)
-    trees, difference = _exact_width(estimator, corpus, raw)
-    if difference is not None:
-        raise ArtifactError(
-            f"head '{head.name}': its flat trees differ from {type(estimator).__name__} in row {difference.row} of "
-            f"the parity corpus: {difference.got!r} instead of {difference.expected!r}. This estimator can't be served."
-        )
-    if first_difference(raw, raw_scores(load_estimator(base.with_suffix(".skops")), corpus)) is not None:
-        raise ArtifactError(f"head '{head.name}': its skops file does not answer as the estimator does")
-    trees.save(base.with_suffix(".trees"))
-    save_corpus(base.with_suffix(".parity.npz"), corpus, raw)
-    return trees
-
-
-def _answered(estimator: Any, corpus: Matrix) -> tuple[Matrix, np.ndarray[Any, Any]]:
-    """Return the rows of the corpus that the estimator answers, and its raw scores of them."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        try:
-            return corpus, raw_scores(estimator, corpus)
-        except ValueError:  # GradientBoostingClassifier takes no value that is missing or infinite as float32
-            corpus = corpus[np.isfinite(corpus.astype(np.float32)).all(axis=1)]
-            return corpus, raw_scores(estimator, corpus)
-
-
-def _exact_width(estimator: Any, corpus: Matrix, raw: np.ndarray[Any, Any]) -> tuple[FlatTrees, Difference | None]:
-    """Find which float width the estimator compares in: the one that reproduces its answers."""
-    first: Difference | None = None
-    for width in (64, 32):
-        trees = import_trees(estimator, features=corpus.shape[1], float_width=width)
-        difference = first_difference(raw, trees.predict_raw(corpus))
-        if difference is None:
-            return trees, None
-        first = first or difference
-    return trees, first
+def _compile(head: TreesHead, estimator: Any, x: Matrix, staging: Path) -> Compiled:
+    try:
+        return compile_estimator(estimator, x, staging / HEADS_FOLDER / head.name, SEED)
+    except ArtifactError as error:
+        raise ArtifactError(f"head '{head.name}': {error}") from error
 
 
 def _target(results: Path, name: str) -> pa.ChunkedArray:

@@ -64,13 +64,44 @@ class Predictor:
             else:
                 head, positions = learnt
                 columns = matrix[:, positions]
-                chances = head.link.apply(head.trees.predict_raw(columns))
+                chances = head.link.apply(head.predict_raw(columns))
                 if not head.takes_missing:
                     chances = np.where(np.isnan(columns).any(axis=1), np.nan, chances)
                 if name in self._knock_outs:
                     rules, last = self._knock_outs[name]
                     chances = np.where(np.asarray(outputs[rules]) < last, 0.0, chances)
                 outputs[name] = chances
+        return outputs
+
+
+class SingleRow:
+    """The heads over one row, without arrays where plain numbers do: what most requests are.
+
+    Gives what `Predictor.predict` gives for a matrix of that row. For our own `Predictor` alone: what
+    an app's own class does with a matrix, nobody but it knows.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._rules, self._learnt, self._knock_outs = predictor._rules, predictor._learnt, predictor._knock_outs
+
+    def predict(self, row: Sequence[float]) -> dict[str, list[Any] | None]:
+        """Score a row of inputs; each head's answer as a list of one plain number."""
+        outputs: dict[str, list[Any] | None] = {name: [rules.first(row)] for name, rules in self._rules.items()}
+        for name, learnt in self._learnt.items():
+            if learnt is None:
+                outputs[name] = None
+                continue
+            head, positions = learnt
+            columns = [row[position] for position in positions]
+            if name in self._knock_outs:
+                rules, last = self._knock_outs[name]
+                if outputs[rules][0] < last:  # type: ignore[index]
+                    outputs[name] = [0.0]
+                    continue
+            if not head.takes_missing and any(value != value for value in columns):
+                outputs[name] = [math.nan]
+            else:
+                outputs[name] = [head.link.apply_one(head.predict_raw(np.array([columns]))[0])]
         return outputs
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,7 @@ from scoreline.model.artifact import Artifact
 from scoreline.model.inputs import Inputs, Matrix, inputs_of
 from scoreline.predictor.heads import Predictor
 from scoreline.predictor.reference import ReferenceData
-from scoreline.predictor.replies import Scored, as_lists, writers_of
+from scoreline.predictor.replies import Scored, as_lists, as_written, writers_of
 
 Arrays = dict[str, Array]
 
@@ -58,6 +59,7 @@ class LiveFeatures:
         self._tables = tables
         self._order = live_order(app.feature_list)
         self._names = {feature.name for feature in self._order}
+        self._spine = frozenset(app.spine.spec.columns)
 
     def extend(self, columns: Arrays, known: Arrays) -> Arrays:
         """Return the `known` features and all that can be made from them and `columns` of the spine."""
@@ -70,6 +72,9 @@ class LiveFeatures:
         return features
 
     def _is_column(self, feature: Feature, name: str) -> bool:
+        """Whether a making is a column of the spine, as engines take it, rather than the feature of that name."""
+        if isinstance(feature.source, Lookup):  # a table is matched by the spine's own column where there is one
+            return name in self._spine
         return isinstance(feature.source, Column) or name == feature.name or name not in self._names
 
     def _make(self, feature: Feature, columns: Arrays, features: Arrays) -> Array:
@@ -111,6 +116,9 @@ class LiveScorer:
         self._known: Arrays = {}
         if self._each is not None:
             self._columns = {name: self._each.arrays[name] for name in self._each.spec.key}
+            self._echo = {
+                name: as_written(values, self._each.spec.columns[name]) for name, values in self._each.columns.items()
+            }
             with np.errstate(all="ignore"):
                 self._known = self._live.extend(self._columns, {})
         self._base = self._base_matrix()
@@ -125,6 +133,12 @@ class LiveScorer:
         if self._each is None:
             return self._score_rows(records) if records else []
         return [self._score_each(self._each, record, options) for record in records]
+
+    def of_all_rows(self) -> LiveScorer:
+        """Return a scorer that leaves out no row of the reference table, whatever `where` says."""
+        other = copy.copy(self)
+        other._request = replace(self._request, where=None)
+        return other
 
     def _base_matrix(self) -> Matrix:
         rows = 0 if self._each is None else self._each.rows
@@ -194,7 +208,7 @@ class LiveScorer:
         rows = chosen[best].tolist()
         taken = {name: None if v is None else [v[i] for i in best.tolist()] for name, v in outputs.items()}
         scored = Scored(
-            len(rows), taken, lambda name: [each.columns[name][row] for row in rows], _Raw(features, self._types, rows)
+            len(rows), taken, lambda name: [self._echo[name][row] for row in rows], _Raw(features, self._types, rows)
         )
         columns = [write(scored) for write in self._writers.values()]
         return [dict(zip(self._writers, values, strict=True)) for values in zip(*columns, strict=True)]

@@ -11,6 +11,8 @@ import numpy as np
 from scoreline.app.arrays import Array, as_array, locked
 from scoreline.app.table import TableSpec
 
+_EXACT = 2.0**53
+
 
 class ReferenceData:
     """A reference table, held whole; its rows in the order of their key.
@@ -52,7 +54,10 @@ class ReferenceData:
         return padded[found]
 
     def _as_keys(self, name: str, values: Array) -> list[Any]:
-        """Return key values as the table holds them: a whole number comes as float64."""
+        """Return key values as the table holds them: a whole number comes as float64, exact below 2**53.
+
+        A larger one may stand for its neighbour too. It finds nothing: never another key's row.
+        """
         if values.dtype.kind == "O":
             return values.tolist()
-        return [int(value) if value == value else None for value in values.tolist()]
+        return [int(value) if abs(value) < _EXACT else None for value in values.tolist()]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from scoreline.app.columns import ColumnType, Time
 from scoreline.app.declaration import App
 from scoreline.app.heads import RulesHead, TreesHead
 from scoreline.app.reply import Band, Decision, Echo, EntryField, OutsideSupport, Probability, Reason
@@ -40,6 +41,13 @@ Writer = Callable[[Scored], Sequence[Any]]
 def as_lists(outputs: Outputs) -> dict[str, list[Any] | None]:
     """Return the heads' arrays as lists of plain numbers."""
     return {name: None if values is None else np.asarray(values).tolist() for name, values in outputs.items()}
+
+
+def as_written(values: Sequence[Any], kind: ColumnType) -> Sequence[Any]:
+    """Return plain values as replies hold them: times as text."""
+    if not isinstance(kind, Time):
+        return values
+    return [None if value is None else f"{np.datetime64(value, 'us')}Z" for value in values]
 
 
 def writers_of(app: App, artifact: Artifact, fields: Mapping[str, Any]) -> dict[str, Writer]:

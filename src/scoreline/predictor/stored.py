@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from scoreline.app.declaration import App
 from scoreline.model.artifact import Artifact
 from scoreline.model.inputs import inputs_of
-from scoreline.predictor.heads import Predictor
+from scoreline.predictor.heads import Predictor, SingleRow
 from scoreline.predictor.replies import Scored, as_lists, writers_of
 
 Key = tuple[str | int, ...]
@@ -46,6 +46,7 @@ class StoredScorer:
         self._taken = [columns.index(name) for name in self._inputs.names]
         self._key_part = {name: part for part, name in enumerate(app.spine.spec.key)}
         self._writers = writers_of(app, artifact, app.reply_fields)
+        self._single = SingleRow(predictor) if type(predictor) is Predictor else None
 
     def score(self, keys: Sequence[Key], options: object = None) -> list[dict[str, Any] | Missing]:
         """Return one reply for each key, in order; `Missing` for a key that is not in the store.
@@ -59,9 +60,19 @@ class StoredScorer:
         replies = iter(self._replies(found))
         return [Missing(key) if row is None else next(replies) for key, row in zip(keys, rows, strict=True)]
 
+    def _reply(self, single: SingleRow, key: Key, row: list[Any]) -> dict[str, Any]:
+        values = [row[position] for position in self._taken]
+        outputs = single.predict(self._inputs.encode_one(values))
+        raw = dict(zip(self._inputs.names, values, strict=True))
+        part = self._key_part
+        scored = Scored(1, outputs, lambda name: (key[part[name]],), lambda name: (raw[name],))
+        return {name: write(scored)[0] for name, write in self._writers.items()}
+
     def _replies(self, found: Sequence[tuple[Key, list[Any]]]) -> list[dict[str, Any]]:
         if not found:
             return []
+        if len(found) == 1 and self._single is not None:
+            return [self._reply(self._single, *found[0])]
         raw = {
             name: [row[position] for _, row in found]
             for name, position in zip(self._inputs.names, self._taken, strict=True)

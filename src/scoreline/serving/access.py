@@ -60,7 +60,7 @@ class Access:
             return Problem(403, "forbidden", "a page of another site sent this request; refresh from a terminal")
         for name in ("Origin", "Referer"):
             origin = headers.get(name)
-            if origin is not None and urlsplit(origin).netloc.lower() != host:
+            if origin is not None and _authority(origin) != host:
                 return Problem(403, "forbidden", "a page of another origin sent this request; refresh from a terminal")
         return None
 
@@ -98,6 +98,13 @@ def container_gateway(environment: Mapping[str, str] | None = None, routes: Path
         if len(line) > 2 and line[1] == "00000000" and line[2] != "00000000":
             return socket.inet_ntoa(struct.pack("<L", int(line[2], 16)))
     return None
+
+
+def _authority(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _address(text: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -70,7 +70,7 @@ def answer(service: Service, method: str, path: str, headers: Headers, body: byt
         where = "".join(traceback.format_tb(error.__traceback__))
         _log.error("failed: %s\n%s", type(error).__name__, where)  # not its message: it may hold values
         given = _problem(Problem(500, "internal", "an unexpected error; the server's log says where"))
-    return replace(given, headers={**given.headers, "X-Scoreline-Generation": name})
+    return Answer(given.status, given.body, {**given.headers, "X-Scoreline-Generation": name})
 
 
 def _failed(service: Service, error: ScorelineError) -> Answer:

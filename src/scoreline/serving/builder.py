@@ -22,7 +22,7 @@ from scoreline.app.load import load_app
 from scoreline.errors import PinnedError, ScorelineError, SourceAwayError
 from scoreline.generations.builder import Builder, describe_state
 from scoreline.generations.state import StateFolder
-from scoreline.serving.access import Access, container_gateway
+from scoreline.serving.access import PEER_HEADER, Access, container_gateway
 from scoreline.serving.problems import Problem
 from scoreline.serving.start import make_builder, source_of
 from scoreline.serving.unix_http import Handler, UnixServer
@@ -59,10 +59,15 @@ class _OperatorHandler(Handler):
     def do_POST(self) -> None:
         self.rfile.read(min(int(self.headers.get("Content-Length") or 0), 1 << 20))  # it takes no input
         if self.path.partition("?")[0] == GENERATIONS_ROUTE:
-            self.route = GENERATIONS_ROUTE
             self.send_error(405)
         else:
             self.do_GET()
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse a method, naming those that the route takes."""
+        self.route = getattr(self, "path", "").partition("?")[0]  # there is none where the request can't be read
+        self.allowed = "GET" if self.route == GENERATIONS_ROUTE else "GET, POST"
+        super().send_error(code, message, explain)
 
     def _generations(self) -> None:
         refused = self.server.access.refuse_operator(self._headers())
@@ -84,9 +89,13 @@ class _OperatorHandler(Handler):
         try:
             report = self.server.builder.refresh("ask", dry_run=dry_run == "1")
         except ScorelineError as error:
+            _log.warning("not refreshed, as %s asked: %s", self.headers.get(PEER_HEADER), error)
             self.answer_problem(_as_problem(error), self._generation_header())
+        except Exception:  # a full disk, say; what was published goes on
+            _log.exception("not refreshed")
+            detail = "an unexpected error; the server's log says which. The generation published before goes on."
+            self.answer_problem(Problem(500, "internal", detail), self._generation_header())
         else:
-            _say_published(report.changed and not report.dry_run, report.generation)
             self.answer_json(report.describe(), self._generation_header())
 
     def _headers(self) -> dict[str, str]:
@@ -99,15 +108,10 @@ class _OperatorHandler(Handler):
 
 def _as_problem(error: ScorelineError) -> Problem:
     """Say what holds a refresh back: the source, or what is there. What was published goes on."""
-    detail = f"{error} The generation published before goes on."
+    detail = f"{str(error).rstrip('.')}. The generation published before goes on."
     if isinstance(error, SourceAwayError):
         return Problem(502, "source-away", detail)
     return Problem(409, "conflict", str(error) if isinstance(error, PinnedError) else detail)
-
-
-def _say_published(changed: bool, generation: str) -> None:
-    if changed:
-        _log.warning("published generation %s", generation)
 
 
 def poll(builder: Builder, every_s: int, stop: threading.Event) -> None:
@@ -115,8 +119,7 @@ def poll(builder: Builder, every_s: int, stop: threading.Event) -> None:
     said = ""
     while not stop.wait(every_s * random.uniform(1 - _JITTER, 1 + _JITTER)):  # noqa: S311 (no secret)
         try:
-            report = builder.refresh("poll")
-            _say_published(report.changed, report.generation)
+            builder.refresh("poll")
             if said:
                 _log.warning("the sources can be read again")
             said = ""
@@ -124,8 +127,9 @@ def poll(builder: Builder, every_s: int, stop: threading.Event) -> None:
             if str(error) != said:
                 _log.warning("not refreshed: %s", error)
             said = str(error)
-        except Exception:  # the next turn may do better, and this thread must not end
+        except Exception as error:  # the next turn may do better, and this thread must not end
             _log.exception("not refreshed")
+            said = type(error).__name__
 
 
 def main() -> None:

@@ -5,23 +5,31 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
+from scoreline.serving.plan import socket_paths
 from scoreline.serving.scoreboard import Scoreboard
 
 # What the supervisor passes: SCORELINE_RUN_DIR, and the worker plan and timeout that it worked out.
 RUN_DIR_VARIABLE = "SCORELINE_RUN_DIR"
-SOCKET, SCOREBOARD = "app.sock", "scoreboard"
+WORKER_CLASS_VARIABLE = "SCORELINE_WORKER_CLASS"
+SCOREBOARD = "scoreboard"
+KEEPALIVE_S = 75  # longer than nginx's for its upstreams, 60 s: it must not find a connection just closed
 _PR_SET_PDEATHSIG = 1
 
 _run_dir = Path(os.environ[RUN_DIR_VARIABLE])
 _timeout_s = int(os.environ["MODEL_SERVER_TIMEOUT"])
 _board = Scoreboard(_run_dir / SCOREBOARD)
 
-bind = f"unix:{_run_dir / SOCKET}"
 workers = int(os.environ["MODEL_SERVER_WORKERS"])
-worker_class = "sync"
+worker_class = os.environ[WORKER_CLASS_VARIABLE]
+bind = [f"unix:{path}" for path in socket_paths(_run_dir, worker_class, workers)]
+keepalive = KEEPALIVE_S
+asgi_loop = "asyncio"  # pinned: `auto` would take uvloop wherever it happens to be installed
+asgi_lifespan = "off"
+http_parser = "python"  # pinned as well
 preload_app = True  # the trees and the app are loaded once and shared; stores are opened after the fork
 timeout = _timeout_s + 5  # nginx answers 504 at the deadline itself; this only replaces the stuck worker
 graceful_timeout = 25
@@ -42,8 +50,14 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Put the worker's name on its slot."""
+    """Put the worker's name on its slot, and leave it the one socket that is its own."""
     _board.name(worker.scoreline_slot, os.getpid())
+    if len(worker.sockets) > 1:
+        worker.sockets = [worker.sockets[worker.scoreline_slot % len(worker.sockets)]]
+    shell = sys.modules.get("scoreline.serving.asgi")
+    if shell is not None:
+        slot = worker.scoreline_slot
+        shell.app.busy = lambda since: _board.end(slot) if since is None else _board.begin(slot, since)
 
 
 def child_exit(server: Any, worker: Any) -> None:
@@ -51,11 +65,15 @@ def child_exit(server: Any, worker: Any) -> None:
     _board.free(worker.pid)
 
 
-def pre_request(worker: Any, request: Any) -> None:
+def _begin(worker: Any, request: Any) -> None:
     """Note the start of a request."""
     _board.begin(worker.scoreline_slot)
 
 
-def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None:
+def _end(worker: Any, request: Any, environ: Any, response: Any) -> None:
     """Note the end of a request."""
     _board.end(worker.scoreline_slot)
+
+
+if worker_class == "sync":  # the ASGI shell notes it itself: several requests may be in flight there
+    pre_request, post_request = _begin, _end

@@ -12,6 +12,7 @@ import http.client
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from scoreline.serving.problems import Problem
@@ -27,21 +28,22 @@ class Health:
 
     Parameters
     ----------
+    sockets : of the workers, all of which are probed
     probe_path : path that answers 200 when golden rows were scored right
     timeout_s : a request older than this is past its deadline
     """
 
-    def __init__(self, socket_path: Path, probe_path: str, board: Scoreboard, timeout_s: int) -> None:
-        self._socket_path, self._probe_path = socket_path, probe_path
+    def __init__(self, sockets: Sequence[Path], probe_path: str, board: Scoreboard, timeout_s: int) -> None:
+        self._sockets, self._probe_path = list(sockets), probe_path
         self._board, self._timeout_s = board, timeout_s
         self._last_good = float("-inf")
-        self._wrong: str | None = None
+        self._wrong: set[Path] = set()
         self._stop = threading.Event()
 
     def verdict(self) -> str | None:
         """Return None when the pool is well, else what is wrong with it."""
-        if self._wrong is not None:
-            return self._wrong
+        if self._wrong:
+            return "golden rows were answered wrongly"
         workers = self._board.workers()
         if not workers:
             return "there is no worker"
@@ -55,17 +57,21 @@ class Health:
         return "golden rows were not answered within the last 2 s"
 
     def watch(self) -> None:
-        """Probe until `stop`; runs in a thread of the supervisor."""
-        while not self._stop.is_set():
-            self._probe()
-            self._stop.wait(PROBE_EVERY_S)
+        """Start probing, each socket in a thread of its own: one may have to wait for its worker."""
+        for path in self._sockets:
+            threading.Thread(target=self._watch, args=(path,), name="health", daemon=True).start()
 
     def stop(self) -> None:
-        """End `watch`."""
+        """End the probing."""
         self._stop.set()
 
-    def _probe(self) -> None:
-        connection = _UnixConnection(self._socket_path, timeout=self._timeout_s)
+    def _watch(self, path: Path) -> None:
+        while not self._stop.is_set():
+            self._probe(path)
+            self._stop.wait(PROBE_EVERY_S)
+
+    def _probe(self, path: Path) -> None:
+        connection = _UnixConnection(path, timeout=self._timeout_s)
         try:
             connection.request("GET", self._probe_path)
             status = connection.getresponse().status
@@ -74,9 +80,10 @@ class Health:
         finally:
             connection.close()
         if status == 200 or status == 404:  # 404: an app's own wsgi.py without our route; it does answer
-            self._last_good, self._wrong = time.monotonic(), None
+            self._last_good = time.monotonic()
+            self._wrong.discard(path)
         else:
-            self._wrong = "golden rows were answered wrongly"
+            self._wrong.add(path)
 
 
 class HealthServer(UnixServer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ JSON_TYPES = ("application/json", "text/json")
 CSV_TYPE = "text/csv"
 
 
+@functools.lru_cache(maxsize=256)
 def media_type_of(content_type: str | None) -> str:
     """Return the bare media type, in lower case, without parameters.
 
@@ -22,7 +24,8 @@ def media_type_of(content_type: str | None) -> str:
     return (content_type or "").split(";")[0].strip().lower()
 
 
-def choose_reply(accept: str | None, offers: Sequence[str] = JSON_TYPES) -> str | None:
+@functools.lru_cache(maxsize=256)
+def choose_reply(accept: str | None, offers: tuple[str, ...] = JSON_TYPES) -> str | None:
     """Return the reply's media type for an Accept header (RFC 9110, with q-values); None if none of `offers` fits.
 
     Examples

@@ -82,6 +82,8 @@ def check_configuration(app_folder: Path) -> None:
             "user": unprivileged_user(),
             "log_level": "error",
             "operator_routes": [],
+            "sockets": [f"{folder}/app0.sock"],
+            "keeps_alive": True,
         }
         path.write_text(render_configuration(app_folder, **values, **more))
         command = [find_nginx(), "-t", "-q", "-e", "stderr", "-g", FOREGROUND, "-p", folder, "-c", str(path)]

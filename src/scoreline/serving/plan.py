@@ -34,6 +34,15 @@ def plan_workers(wanted: int | None, cgroup: Path = _CGROUP) -> WorkerPlan:
     return WorkerPlan(cores, f"{cores} cores")
 
 
+def socket_paths(run_dir: Path, worker_class: str, workers: int) -> list[Path]:
+    """Return the sockets that the workers listen on.
+
+    ASGI workers have one each: nginx keeps connections to them open, and through one shared socket
+    those end up unevenly among the workers. Sync workers take a connection at a time from a shared one.
+    """
+    return [run_dir / f"app{number}.sock" for number in range(workers if worker_class == "asgi" else 1)]
+
+
 def cpu_quota(cgroup: Path = _CGROUP) -> float | None:
     """Return the CPU quota of this container in cores, None where there is none (cgroup v2, then v1)."""
     try:

@@ -23,6 +23,7 @@ _TITLES = {
     "not-acceptable": "No media type that you accept can be given",
     "no-such-route": "There is no such route",
     "method-not-allowed": "This route does not take this method",
+    "deadline": "The answer took too long",
     "internal": "The server failed",
     "not-ready": "The server is not ready",
 }

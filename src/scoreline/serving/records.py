@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, cast
 
@@ -16,8 +17,10 @@ from scoreline.predictor import Key, Options, Sent
 from scoreline.serving.problems import Problem
 
 _BOM = b"\xef\xbb\xbf"
+_SHOWN = 40  # characters of a number that is out of range
 _INT64 = range(-(2**63), 2**63)
 _LARGEST = 1.7976931348623157e308
+_WHOLE = re.compile("-?[0-9]{1,18}")
 _KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
 _TYPES: dict[type[ColumnType], Any] = {Integer: int, Number: float, Boolean: bool}
 
@@ -41,26 +44,34 @@ class RequestSchema:
     types : column -> type; a column that is not optional must be sent and can't be null
     select : name of the option that picks rows of a reference table, its keys' type; None without one
     keys_alone : a record is its key
+    key : of a record that is more than its key, the columns that are; they can't be empty
     """
 
     def __init__(
-        self, types: Mapping[str, ColumnType], select: tuple[str, ColumnType] | None = None, *, keys_alone: bool = True
+        self,
+        types: Mapping[str, ColumnType],
+        select: tuple[str, ColumnType] | None = None,
+        *,
+        keys_alone: bool = True,
+        key: Sequence[str] = (),
     ) -> None:
         self.types = dict(types)
         self.names = tuple(types)
         self.select = select
         self._keys_alone = keys_alone
+        self._key = tuple(types) if keys_alone else tuple(key)
         # by number, since a column may have a name that Python has not ("order-id")
         self._fields = [f"field_{index}" for index in range(len(self.names))]
         fields: list[Any] = [
-            (field, _annotated(kind, keys_alone=keys_alone)) if not kind.optional
+            (field, _annotated(kind, keys_alone=keys_alone, never_empty=name in key)) if not kind.optional
             else (field, _annotated(kind, keys_alone=keys_alone) | None, None)
-            for field, kind in zip(self._fields, types.values(), strict=True)
+            for field, (name, kind) in zip(self._fields, types.items(), strict=True)
         ]  # fmt: skip
         rename = dict(zip(self._fields, self.names, strict=True))
         if select is not None:
             fields += [("option_top", Annotated[int, msgspec.Meta(ge=1)] | None, None)]
-            fields += [("option_keys", list[_plain_type(select[1])] | None, None)]  # type: ignore[misc]
+            some = Annotated[list[_plain_type(select[1])], msgspec.Meta(min_length=1)]  # type: ignore[misc,valid-type]
+            fields += [("option_keys", some | None, None)]
             rename |= {"option_top": "top", "option_keys": select[0]}
         record = msgspec.defstruct("Record", fields, rename=rename, gc=False, kw_only=True)
         self._one = msgspec.json.Decoder(record)
@@ -72,9 +83,11 @@ class RequestSchema:
         body = body.removeprefix(_BOM)
         is_list = body.lstrip()[:1] == b"["
         try:
-            if not is_list:
-                return Records([self._taken(self._one.decode(body))], is_list=False)
-            return Records([self._taken(record) for record in self._many.decode(body)], is_list=True)
+            decoded = self._many.decode(body) if is_list else [self._one.decode(body)]
+            taken = [self._taken(record) for record in decoded]
+            if any(record is None for record in taken):
+                return self._decode_each(body)
+            return Records(cast(Any, taken), is_list)
         except msgspec.ValidationError:
             return self._decode_each(body)
         except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
@@ -96,16 +109,18 @@ class RequestSchema:
             return Problem(
                 400, "bad-option", f"{where}: there is no option of that name.{hint} Expected top or {name}."
             )
-        if top is not None and not (top.isascii() and top.isdigit() and 0 < int(top[:18]) < 10**18):
+        if top is not None and not (top.isascii() and top.isdigit() and int(top[:18]) > 0):
             return Problem(400, "bad-option", f"{where}, top: expected a whole number above 0", field="top")
         wanted: list[Any] | None = None if keys is None else [key for key in keys.split(",") if key]
+        if wanted is not None and not wanted:
+            return Problem(400, "bad-option", f"{where}, {name}: expected at least one key", field=name)
         if wanted is not None and isinstance(kind, Integer):
-            if not all(key.lstrip("-").isdigit() and key.isascii() for key in wanted):
+            if not all(_WHOLE.fullmatch(key) for key in wanted):
                 return Problem(
                     400, "bad-option", f"{where}, {name}: expected whole numbers parted by commas", field=name
                 )
             wanted = [int(key) for key in wanted]
-        return Options(None if top is None else int(top), None if wanted is None else tuple(wanted))
+        return Options(None if top is None else int(top[:18]), None if wanted is None else tuple(wanted))
 
     def _decode_each(self, body: bytes) -> Records | Problem:
         try:
@@ -120,12 +135,11 @@ class RequestSchema:
             )
         return Records([self._check(content)], is_list=False)
 
-    def _taken(self, record: Any) -> Key | Sent | Problem:
-        """Return a decoded record as what scorers take."""
+    def _taken(self, record: Any) -> Key | Sent | None:
+        """Return a decoded record as what scorers take, None if a whole number in it is too large."""
         values = tuple(getattr(record, field) for field in self._fields)
-        for name, value in zip(self.names, values, strict=True):
-            if isinstance(value, int) and value not in _INT64:
-                return Problem(400, "bad-record", f"{name}: expected a whole number of 64 bits", field=name)
+        if any(isinstance(value, int) and value not in _INT64 for value in values):
+            return None
         if self._keys_alone:
             return values
         if self.select is None:
@@ -164,11 +178,19 @@ class RequestSchema:
             value = float(value)
         if plain is int and not self._keys_alone and type(value) is float and value.is_integer():
             value = int(value)  # pandas writes 700.0 for 700 beside nulls
+        if isinstance(kind, Integer) and type(value) is int and value not in _INT64 and kind.fits(value):
+            return Problem(
+                400, "bad-record", f"{name}: expected a whole number of 64 bits, got a larger one", field=name
+            )
         if type(value) is not plain or not _fits(kind, value):
             got = f"{value!r}" if type(value) in (int, float) and plain in (int, float) else _kind_of(value)
             is_unquoted = plain is str and type(value) in (int, float)
-            quote = " Send it in quotes: keys keep their leading zeros." if is_unquoted else ""
+            why = ": keys keep their leading zeros" if name in self._key else ""
+            quote = f" Send it in quotes{why}." if is_unquoted else ""
+            got = f"{got[:_SHOWN]}..." if len(got) > _SHOWN else got
             return Problem(400, "bad-record", f"{name}: expected {expected}, got {got}.{quote}", field=name)
+        if value == "" and name in self._key and not self._keys_alone:
+            return Problem(400, "bad-record", f"{name}: a key can't be empty", field=name)
         return value
 
     def _check_options(self, record: dict[str, Any]) -> Options | Problem:
@@ -178,6 +200,8 @@ class RequestSchema:
         if top is not None and (type(top) is not int or top < 1):
             return Problem(400, "bad-option", "top: expected a whole number above 0", field="top")
         plain = _plain_type(kind)
+        if keys == []:
+            return Problem(400, "bad-option", f"{name}: expected at least one key", field=name)
         if keys is not None and (not isinstance(keys, list) or not all(type(key) is plain for key in keys)):
             return Problem(400, "bad-option", f"{name}: expected a list of {_KINDS[plain]} keys", field=name)
         return Options(top, None if keys is None else tuple(keys))
@@ -191,18 +215,20 @@ def schema_of(app: App) -> RequestSchema:
     select = None
     if request.each is not None:
         select = (f"{request.each.spec.key[0]}s", request.each.spec.columns[request.each.spec.key[0]])
-    return RequestSchema(request.table.spec.columns, select, keys_alone=False)
+    return RequestSchema(request.table.spec.columns, select, keys_alone=False, key=request.table.spec.key)
 
 
 def _plain_type(kind: ColumnType) -> Any:
     return _TYPES.get(type(kind), str)
 
 
-def _annotated(kind: ColumnType, *, keys_alone: bool) -> Any:
+def _annotated(kind: ColumnType, *, keys_alone: bool, never_empty: bool = False) -> Any:
     """Return the type that msgspec checks a field by."""
     plain = _plain_type(kind)
     if keys_alone:
         return plain
+    if never_empty and plain is str:
+        return Annotated[str, msgspec.Meta(min_length=1)]
     if isinstance(kind, Category):
         return Literal[kind.values]
     if isinstance(kind, (Integer, Number)):

@@ -54,9 +54,9 @@ class Scoreboard:
             if self._pids[2 * index] == pid:
                 self._pids[2 * index] = 0
 
-    def begin(self, slot: int) -> None:
-        """Note that the worker of a slot begins a request."""
-        self._since[2 * slot + 1] = time.monotonic()
+    def begin(self, slot: int, since: float | None = None) -> None:
+        """Note that the worker of a slot is in a request, since now or another moment of the monotonic clock."""
+        self._since[2 * slot + 1] = time.monotonic() if since is None else since
 
     def end(self, slot: int) -> None:
         """Note that the worker of a slot is idle again."""

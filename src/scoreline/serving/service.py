@@ -46,7 +46,7 @@ class Service:
         self.max_body_bytes = settings.max_body_mb << 20
         self.batch = settings.batch
         self.replace_worker: Callable[[], None] | None = None  # set in workers of a server that replaces them
-        self._folder, self._state = settings.app, state
+        self._folder, self._state, self._runtime = settings.app, state, settings.runtime
         self._lock = threading.Lock()
         self._limits = {
             name: table.spec.reference.stale_after_s
@@ -105,7 +105,11 @@ class Service:
                 raise GenerationError(f"{self._state.path}: nothing is published here. Run `scoreline refresh`.")
             try:
                 return load_parts(
-                    self.app, self._state.folder_of(number), lambda app, a: make_predictor(self._folder, app, a), former
+                    self.app,
+                    self._state.folder_of(number),
+                    lambda app, artifact: make_predictor(self._folder, app, artifact),
+                    former,
+                    self._runtime,
                 )
             except ScorelineError:
                 if self._state.number == number or attempt == _TRIES - 1:

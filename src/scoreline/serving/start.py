@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from scoreline.app.declaration import App
 from scoreline.app.load import load_app
@@ -15,7 +16,10 @@ from scoreline.tables.fetch import Source, open_source
 
 def source_of(settings: Settings) -> Source:
     """Return where the reference tables come from; SettingError where the setting can't be one."""
-    return open_source(settings.data_url, settings.data)
+    url = settings.data_url
+    if url is not None and "://" not in url:
+        url = str(Path(url).resolve())  # shown, and compared with what other processes take
+    return open_source(url, settings.data.resolve())
 
 
 def make_builder(settings: Settings, app: App, state: StateFolder) -> Builder:

@@ -26,18 +26,20 @@ from scoreline.generations.manifest import app_digest
 from scoreline.generations.state import StateFolder
 from scoreline.serving.answer import PROBE_VARIABLE
 from scoreline.serving.builder import GENERATIONS_ROUTE
+from scoreline.serving.builder import SOCKET as BUILDER_SOCKET
+from scoreline.serving.entry import PUBLISHED_VARIABLE
 from scoreline.serving.health import Health, HealthServer
 from scoreline.serving.nginx import FOREGROUND, find_nginx, render_configuration, unprivileged_user
-from scoreline.serving.plan import WorkerPlan, plan_workers
+from scoreline.serving.plan import WorkerPlan, plan_workers, socket_paths
 from scoreline.serving.scoreboard import SLOTS, Scoreboard
 from scoreline.serving.service import load_service
-from scoreline.serving.start import open_generation
+from scoreline.serving.start import open_generation, source_of
 from scoreline.settings import Settings, variables_of
 
 DRAIN_S = 25  # SageMaker sends SIGKILL 30 s after SIGTERM
 _START_S = 60
 _OWN_WSGI = "wsgi.py"
-_PUBLISHED_VARIABLE = "SCORELINE_PUBLISHED"  # as in wsgi.py, which must not be imported here: it loads the service
+WORKER_CLASS_VARIABLE = "SCORELINE_WORKER_CLASS"  # as in gunicorn_conf.py, which gunicorn alone can import
 _BUILDER_PAUSE_S = 1.0  # between two starts of the builder
 PARENT_VARIABLE = "SCORELINE_ENDS_WITH_PARENT"  # set by `up`, so that a kill -9 of it leaves no server behind
 _PR_SET_PDEATHSIG = 1
@@ -77,8 +79,9 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
     run_dir = Path(tempfile.mkdtemp(prefix="scoreline-", dir="/tmp" if os.access("/tmp", os.W_OK) else None))  # noqa: S108
     run_dir.chmod(0o711)
     try:
-        with StateFolder(settings.state).serving(app_digest(service.app)):
-            _Supervisor(settings, service.app.refresh_route, plan, run_dir, say).run(on_ready)
+        state = StateFolder(settings.state)
+        with state.serving(app_digest(service.app), source_of(settings).where):
+            _Supervisor(settings, state, service.app.refresh_route, plan, run_dir, say).run(on_ready)
     finally:
         shutil.rmtree(run_dir, ignore_errors=True)
 
@@ -116,16 +119,21 @@ class _Supervisor:
     def __init__(
         self,
         settings: Settings,
+        state: StateFolder,
         refresh_route: str | None,
         plan: WorkerPlan,
         run_dir: Path,
         say: Callable[[str], None],
     ) -> None:
         self._settings, self._plan, self._run_dir, self._say = settings, plan, run_dir, say
+        self._state, self._number = state, state.number
         self._operator_routes = [GENERATIONS_ROUTE, *([refresh_route] if refresh_route else [])]
         self._board = Scoreboard(run_dir / "scoreboard")
         self._probe_path = f"/-/golden/{secrets.token_hex(16)}"
-        self._health = Health(run_dir / "app.sock", self._probe_path, self._board, settings.timeout_s)
+        own_wsgi = (settings.app / _OWN_WSGI).is_file()
+        self._worker_class = "sync" if own_wsgi else settings.worker_class
+        self._sockets = socket_paths(run_dir, self._worker_class, plan.workers)
+        self._health = Health(self._sockets, self._probe_path, self._board, settings.timeout_s)
         self._parts: dict[str, subprocess.Popen[bytes]] = {}
         self._builder: subprocess.Popen[bytes] | None = None
         self._builder_again_at = 0.0
@@ -144,6 +152,10 @@ class _Supervisor:
             while not self._asked_to_stop:
                 self._raise_if_a_part_died()
                 self._mind_builder()
+                self._say_what_is_published()
+                if not self._state.is_whole:
+                    self._drain()
+                    raise ServeError(f"{self._state.path}: the state folder was removed while serving. Start again.")
                 time.sleep(0.05)
             self._drain()
         finally:
@@ -169,6 +181,8 @@ class _Supervisor:
                 user=unprivileged_user(),
                 log_level="error",
                 operator_routes=self._operator_routes,
+                sockets=[str(path) for path in self._sockets],
+                keeps_alive=self._worker_class == "asgi",
             )
         )
         server = HealthServer(self._run_dir / "health.sock", self._health)
@@ -179,7 +193,7 @@ class _Supervisor:
         self._mind_builder()
         self._parts["nginx"] = subprocess.Popen(nginx, start_new_session=True, preexec_fn=_end_with_parent)
         threading.Thread(target=server.serve_forever, name="ping", daemon=True).start()
-        threading.Thread(target=self._health.watch, name="health", daemon=True).start()
+        self._health.watch()
 
     def _environment(self) -> dict[str, str]:
         """Return what every process of ours needs: the settings as they were resolved."""
@@ -200,30 +214,48 @@ class _Supervisor:
         command = [sys.executable, "-m", "scoreline.serving.builder"]
         self._builder = subprocess.Popen(command, env=self._environment(), start_new_session=True)
 
+    def _say_what_is_published(self) -> None:
+        """Say what was published since, by whomever: on call one wants to know why answers changed."""
+        number = self._state.number
+        if number != self._number and self._state.is_whole:
+            self._number = number
+            current = self._state.current()
+            if current is not None:
+                self._say(f"serve: published generation {current.name} ({current.why})")
+
     def _start_gunicorn(self) -> subprocess.Popen[bytes]:
         settings = self._settings
         environment = self._environment() | {
             "SCORELINE_MAX_BODY_MB": str(settings.max_body_mb),
             "MODEL_SERVER_WORKERS": str(self._plan.workers),
             "MODEL_SERVER_TIMEOUT": str(settings.timeout_s),
+            WORKER_CLASS_VARIABLE: self._worker_class,
             PROBE_VARIABLE: self._probe_path,
-            _PUBLISHED_VARIABLE: "1",
+            PUBLISHED_VARIABLE: "1",
         }
         environment.pop(variables_of("admin_token")[0], None)  # no worker has a use for it
         for library in ("OMP", "OPENBLAS", "MKL"):
             environment[f"{library}_NUM_THREADS"] = "1"
-        own = (settings.app / _OWN_WSGI).is_file()
-        target = ["--pythonpath", str(settings.app.resolve()), "wsgi:app"] if own else ["scoreline.serving.wsgi:app"]
+        target = [f"scoreline.serving.{'asgi' if self._worker_class == 'asgi' else 'wsgi'}:app"]
+        if (settings.app / _OWN_WSGI).is_file():
+            target = ["--pythonpath", str(settings.app.resolve()), "wsgi:app"]
         command = [sys.executable, "-m", "gunicorn", "-c", "python:scoreline.serving.gunicorn_conf", *target]
         return subprocess.Popen(command, env=environment, start_new_session=True)
 
     def _wait_until_ready(self) -> None:
         give_up = time.monotonic() + _START_S
-        while not self._asked_to_stop and self._health.verdict() is not None:
+        while not self._asked_to_stop and (missing := self._missing()) is not None:
             self._raise_if_a_part_died()
             if time.monotonic() > give_up:
-                raise ServeError(f"not ready within {_START_S} s: {self._health.verdict()}")
+                raise ServeError(f"not ready within {_START_S} s: {missing}")
             time.sleep(0.02)
+
+    def _missing(self) -> str | None:
+        """Return what is not ready yet. A builder that has ended is not waited for: it is started anew."""
+        verdict = self._health.verdict()
+        if verdict is None and self._builder is not None and self._builder.poll() is None:
+            return None if (self._run_dir / BUILDER_SOCKET).exists() else "the builder has not come up"
+        return verdict
 
     def _raise_if_a_part_died(self) -> None:
         for name, part in self._parts.items():
