@@ -24,6 +24,7 @@ from scoreline.features.selfcheck import check_features
 from scoreline.features.stamp import CSV_FILE, PARQUET_FILE, STAMP_FILE, TARGETS_FILE, Stamp, describe_file
 from scoreline.files import sha256_of, staged
 from scoreline.progress import Progress
+from scoreline.store.embedded import FORMAT as STORE_FORMAT
 from scoreline.store.writer import StoreWriter
 from scoreline.tables.read import LINE, TableFile
 from scoreline.tables.reference import refuse_bad_reference
@@ -182,9 +183,12 @@ def _feature_batches(
 
 def _stamp(plan: Plan, engine: EmbeddedEngine, report: FeatureReport, staging: Path) -> None:
     csv_digest = sha256_of(staging / CSV_FILE)
-    report.digest = hashlib.sha256(f"{plan.digest} {csv_digest}".encode()).hexdigest()
+    has_store = (staging / _BUILDING_STORE).exists()
+    # A store of another format is other content: with the digest of old, servers would go on with the file of old.
+    content = f"{plan.digest} {csv_digest}" + (f" store {STORE_FORMAT}" if has_store else "")
+    report.digest = hashlib.sha256(content.encode()).hexdigest()
     store = None
-    if (staging / _BUILDING_STORE).exists():
+    if has_store:
         store = f"{STORE_FOLDER}/{report.digest[:12]}.lmdb"
         (staging / STORE_FOLDER).mkdir()
         (staging / _BUILDING_STORE).rename(staging / store)
