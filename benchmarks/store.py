@@ -107,7 +107,7 @@ def sort_and_put(path: Path, other: Path) -> dict[str, Any]:
     with (clock := Clock()):
         pairs.sort()
         with env.begin(write=True) as transaction, transaction.cursor() as cursor:
-            cursor.putmulti(pairs)
+            cursor.putmulti(pairs, append=True)
         env.sync(True)
         env.close()
     return clock.taken
