@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,12 @@ class EmbeddedStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._env: lmdb.Environment | None = None
-        self._pid = 0
         self._decode = msgspec.msgpack.Decoder(list).decode
 
     def read_meta(self) -> dict[str, Any]:
         """Return what the writer was told to keep."""
-        raw = self._read(META_KEY)
+        with (self._env or self._open()).begin() as transaction:
+            raw = transaction.get(META_KEY)
         meta: dict[str, Any] = msgspec.msgpack.decode(raw) if raw else {}
         if meta.get("format") != FORMAT:
             raise StoreError(
@@ -47,35 +48,44 @@ class EmbeddedStore:
 
     def get(self, key: Key) -> Row | None:
         """Return the row of a key, None if there is none. Never another key's row."""
-        raw = self._read(encode_key(key))
+        with (self._env or self._open()).begin() as transaction:
+            raw = transaction.get(encode_key(key))
         if raw is None:
             return None
-        row = self._decode(raw)
+        row: Row = self._decode(raw)
         return row if tuple(row[: len(key)]) == key else None
 
     @property
     def is_open(self) -> bool:
         """Whether the file is open in this process."""
-        return self._env is not None and self._pid == os.getpid()
+        return self._env is not None
 
     def close(self) -> None:
         """Close the file in this process."""
-        if self._env is not None and self.is_open:
+        if self._env is not None:
             self._env.close()
         self._env = None
 
-    def _read(self, key: bytes) -> bytes | None:
-        if self._pid != os.getpid() or self._env is None:
-            self._open()
-        assert self._env is not None
-        with self._env.begin() as transaction:
-            value: bytes | None = transaction.get(key)
-        return value
-
-    def _open(self) -> None:
-        self._env = None  # one that came through a fork goes first: LMDB takes its path for open here too
+    def _open(self) -> lmdb.Environment:
         try:
             self._env = lmdb.open(str(self.path), subdir=False, readonly=True, lock=False, max_dbs=0)
         except lmdb.Error as error:
             raise StoreError(f"{self.path}: can't be opened as an online store ({error})") from error
-        self._pid = os.getpid()
+        _open_stores.add(self)
+        return self._env
+
+
+_open_stores: weakref.WeakSet[EmbeddedStore] = weakref.WeakSet()
+
+
+def _forget_open_stores() -> None:
+    """Let go of what came open through a fork: it is the parent's, and LMDB takes its path for open here too.
+
+    Asking for the process's id at each lookup would do as well, at a tenth of the lookup's time.
+    """
+    for store in _open_stores:
+        store._env = None
+    _open_stores.clear()
+
+
+os.register_at_fork(after_in_child=_forget_open_stores)
