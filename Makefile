@@ -27,8 +27,10 @@ lint: $(VENV)/.ready-dev  ## lint, types and import directions alone
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports > .import-linter.log 2>&1 || { cat .import-linter.log; exit 1; }
 
-bench: $(VENV)/.ready-dev  ## measure HTTP beside empty handlers and peers, and the runtimes of trees (needs wrk)
+bench: $(VENV)/.ready-dev  ## measure HTTP, feature build, store and trees, each beside others (needs wrk; 80 minutes)
 	@$(BIN)/python benchmarks/run.py --update-readme
+	@$(BIN)/python benchmarks/feature_build.py --update-readme
+	@$(BIN)/python benchmarks/store.py --update-readme
 	@$(BIN)/python benchmarks/trees.py
 
 format: $(VENV)/.ready-dev  ## format the code
