@@ -20,6 +20,7 @@ from scoreline.serving.problems import MEDIA_TYPE, Problem
 from scoreline.serving.records import Records
 from scoreline.serving.service import Service
 
+DOCUMENT = "/openapi.json"
 PROBE_VARIABLE = "SCORELINE_PROBE_PATH"  # a path that only the supervisor knows: golden rows, by a pool worker
 ATTRIBUTES, STALE = "X-Amzn-SageMaker-Custom-Attributes", "X-Scoreline-Stale"
 _EXCEPTIONS = {Problem, InputRow}  # what may stand among records besides those that the app asks for
@@ -88,7 +89,11 @@ def _route(service: Service, parts: Parts, method: str, path: str, headers: Head
         if method not in ("GET", "HEAD"):
             return _not_allowed("GET", path)
         return _ping(service)
-    return _problem(Problem(404, "no-such-route", "expected GET /ping or POST /invocations"))
+    if path == DOCUMENT:
+        if method not in ("GET", "HEAD"):
+            return _not_allowed("GET", path)
+        return Answer(200, service.document(parts), {"Content-Type": "application/json"})
+    return _problem(Problem(404, "no-such-route", f"expected GET /ping, GET {DOCUMENT} or POST /invocations"))
 
 
 def _ping(service: Service) -> Answer:

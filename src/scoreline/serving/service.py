@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from scoreline.app.declaration import App
 from scoreline.app.load import load_app, load_module, shown
 from scoreline.errors import AppError, GenerationError, ScorelineError, SettingError
@@ -18,7 +20,7 @@ from scoreline.generations.parts import Parts, load_parts
 from scoreline.generations.state import StateFolder, age_s
 from scoreline.model.artifact import Artifact
 from scoreline.predictor import Predictor, check_golden
-from scoreline.serving.codecs import reply_tables, types_given, types_taken
+from scoreline.serving.codecs import recommended, reply_tables, types_given, types_taken
 from scoreline.serving.records import schema_of
 from scoreline.settings import Settings, variables_of
 
@@ -59,6 +61,7 @@ class Service:
             if table.spec.reference is not None and table.spec.reference.stale_after_s is not None
         }
         self._stale: tuple[float, list[str]] = (float("-inf"), [])
+        self._document: tuple[str, bytes] = ("", b"")
         self._parts = self._load(None)
 
     def current(self) -> Parts:
@@ -97,6 +100,15 @@ class Service:
             names = [name for name, limit in self._limits.items() if (age := ages[name]) is None or age > limit]
             self._stale = (time.monotonic(), names)
         return names
+
+    def document(self, parts: Parts) -> bytes:
+        """Return the OpenAPI document of a generation as JSON; made when it is first asked for."""
+        if self._document[0] != parts.generation.name:
+            from scoreline.serving.openapi import make_document
+
+            content = make_document(self.app, parts, recommended(self.taken), recommended(self.given))
+            self._document = (parts.generation.name, msgspec.json.encode(content))
+        return self._document[1]
 
     def check_golden(self) -> None:
         """Score the golden rows of the published generation; ArtifactError where they differ."""

@@ -55,6 +55,15 @@ class EmbeddedStore:
         row: Row = self._decode(raw)
         return row if tuple(row[: len(key)]) == key else None
 
+    def first(self) -> Row | None:
+        """Return the row of the smallest key, None where the store is empty."""
+        with (self._env or self._open()).begin() as transaction, transaction.cursor() as cursor:
+            for key, raw in cursor:
+                if key != META_KEY:
+                    row: Row = self._decode(raw)
+                    return row
+        return None
+
     @property
     def is_open(self) -> bool:
         """Whether the file is open in this process."""

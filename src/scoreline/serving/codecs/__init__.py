@@ -6,7 +6,7 @@ reply tables.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from scoreline.serving.codecs.csv_text import CsvCodec
@@ -25,6 +25,7 @@ __all__ = [
     "Replies",
     "ReplyTables",
     "default_type",
+    "recommended",
     "reply_tables",
     "types_given",
     "types_taken",
@@ -69,6 +70,11 @@ def types_taken(schema: RequestSchema) -> tuple[str, ...]:
     """Return the media types that records of an app may come in."""
     takes_numbers = any(kind.is_numeric for kind in schema.kinds)
     return tuple(name for name in BY_TYPE if takes_numbers or name not in NUMBERS_ALONE)
+
+
+def recommended(types: Sequence[str]) -> list[str]:
+    """Return of several media types the one to recommend of each codec that is among them."""
+    return [codec.types[0] for codec in CODECS if codec.types[0] in types]
 
 
 def types_given(*, numbers: bool) -> tuple[str, ...]:
