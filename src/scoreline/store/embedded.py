@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ class EmbeddedStore:
         self.path = path
         self._env: lmdb.Environment | None = None
         self._pid = 0
+        self._opening = threading.Lock()  # two threads may be the first at once, and LMDB opens a file once a process
         self._decode = msgspec.msgpack.Decoder(list).decode
 
     def read_meta(self) -> dict[str, Any]:
@@ -107,8 +109,10 @@ class EmbeddedStore:
         self._env = None
 
     def _read(self, key: bytes) -> bytes | None:
-        if self._pid != os.getpid() or self._env is None:
-            self._open()
+        if not self.is_open:
+            with self._opening:
+                if not self.is_open:
+                    self._open()
         assert self._env is not None
         with self._env.begin() as transaction:
             value: bytes | None = transaction.get(key)
