@@ -235,6 +235,11 @@ def test_a_list_without_a_good_record_has_the_status_of_its_first_problem(ask, r
     assert [problem["index"] for problem in reply.json()["problems"]] == list(range(len(records)))
 
 
+def test_of_very_many_problems_a_thousand_are_told(ask):
+    reply = ask(b"[" + b"1," * 2_999 + b"1]", headers=JSON)
+    assert (reply.status, len(reply.json()["problems"])) == (400, 1_000)
+
+
 def test_in_a_batch_job_errors_are_entries(ask, batch, order):
     assert ask(text(UNKNOWN), headers=JSON, of=batch).json()["status"] == 404
     for body, statuses in [([UNKNOWN, 7], [404, 400]), ([order, 7], [None, 400]), ([7], [400])]:

@@ -276,7 +276,7 @@ def test_as_many_columns_as_the_request_has_are_a_request(ask, but, service, key
     from scoreline.serving.records import RequestSchema
 
     alike = RequestSchema(dict.fromkeys(KEY, Text()), inputs={name: Number() for name in "abcd"})
-    assert alike.counts() == f"4 values ({', '.join(KEY)})"
+    assert alike.counts == f"4 values ({', '.join(KEY)})"
     reply = ask(body_of(keys, KEY, CSV), headers={"Content-Type": CSV}, of=but(schema=alike))
     assert [line[0] for line in replies_in(reply)] == [key[0] for key in keys]
 

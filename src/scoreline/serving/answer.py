@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from scoreline.errors import FeatureError, ScorelineError
 from scoreline.generations.parts import Parts
 from scoreline.predictor import InputRow, Missing, Options
-from scoreline.serving.codecs import BY_TYPE, NUMBERS_ALONE, Replies, default_type, types_given
+from scoreline.serving.codecs import BY_TYPE, NUMBERS_ALONE, TABLES, Replies, default_type, types_given
 from scoreline.serving.media import choose_reply, parse_type
 from scoreline.serving.problems import MEDIA_TYPE, Problem
 from scoreline.serving.records import Records
@@ -22,6 +22,7 @@ from scoreline.serving.service import Service
 
 DOCUMENT = "/openapi.json"
 PROBE_VARIABLE = "SCORELINE_PROBE_PATH"  # a path that only the supervisor knows: golden rows, by a pool worker
+PROBLEMS_TOLD = 1_000  # where no record is good; more of them make a reply many times as long as the request
 ATTRIBUTES, STALE = "X-Amzn-SageMaker-Custom-Attributes", "X-Scoreline-Stale"
 _EXCEPTIONS = {Problem, InputRow}  # what may stand among records besides those that the app asks for
 _log = logging.getLogger("scoreline.serving")
@@ -121,6 +122,8 @@ def _invoke(service: Service, parts: Parts, headers: Headers, body: bytes, query
     options = _options(service, headers, query)
     if isinstance(options, Problem):
         return _problem(options)
+    if reply_type in TABLES and service.tables.first_alone and options.top is None:
+        options = replace(options, top=1)
     decoded = BY_TYPE[content_type].decode(service.schema, body, parameters, batch=service.batch)
     if isinstance(decoded, Problem):
         return _problem(decoded)
@@ -191,7 +194,7 @@ def _not_found(service: Service, missing: Missing, index: int | None) -> Problem
 
 def _as_answer(service: Service, replies: Replies, reply_type: str) -> Answer:
     if not service.batch and all(type(entry) is Problem for entry in replies.entries):
-        problems = replies.problems()
+        problems = replies.problems()[:PROBLEMS_TOLD]
         all_of_them = {"problems": [problem.describe() for problem in problems]} if replies.shape != "object" else {}
         return _problem(problems[0], all_of_them)
     headers = {"Content-Type": reply_type}

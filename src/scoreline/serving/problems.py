@@ -49,6 +49,10 @@ class Problem:
     index: int | None = None
     field: str | None = None
 
+    def at(self, index: int) -> Problem:
+        """Return the problem as that of a record of a list."""
+        return Problem(self.status, self.kind, self.detail, index, self.field)
+
     def describe(self) -> dict[str, Any]:
         """Return the problem as JSON-able data."""
         problem: dict[str, Any] = {

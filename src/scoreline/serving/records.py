@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -57,7 +57,7 @@ class Records:
 
 def several(records: Iterable[Taken | Problem], shape: Shape = "list") -> Records:
     """Return the records of a list; each problem gets its record's place."""
-    placed = [replace(item, index=i) if type(item) is Problem else item for i, item in enumerate(records)]
+    placed = [item.at(i) if type(item) is Problem else item for i, item in enumerate(records)]
     return Records(placed, shape)
 
 
@@ -102,6 +102,11 @@ class RequestSchema:
     key : of a record that is more than its key, the columns that are; they can't be empty
     inputs : input of the heads -> type, in the order of their matrix; none where inputs are not taken
     known : further names that may stand above a table of records: what is below them is passed over
+
+    Attributes
+    ----------
+    request, inputs : the two kinds of record; `inputs` is None where only the first is taken
+    counts : how many values a record without names has and which, as messages say it
     """
 
     def __init__(
@@ -119,6 +124,7 @@ class RequestSchema:
         self.inputs = inputs_kind(inputs) if inputs else None
         self.kinds = (self.request,) if self.inputs is None else (self.request, self.inputs)
         self.known = frozenset(known).union(*(kind.names for kind in self.kinds))
+        self.counts = self._describe_counts()
         self._keys_alone = keys_alone
         self._make_decoders(types, key)
 
@@ -154,14 +160,7 @@ class RequestSchema:
         for kind in self.kinds:
             if len(row) == len(kind.fields):
                 return kind.take(row, read)
-        return Problem(400, "bad-record", f"expected {self.counts()}, got {len(row)}")
-
-    def counts(self) -> str:
-        """Say how many values a record without names has, and which."""
-        told = self.request.describe("values")
-        if self.inputs is None or len(self.inputs.fields) == len(self.request.fields):
-            return told
-        return f"{told} or the model's {self.inputs.describe('inputs')}"
+        return Problem(400, "bad-record", f"expected {self.counts}, got {len(row)}")
 
     def layout_of(self, names: Sequence[str]) -> Layout | Problem:
         """Return which column is which, by the names above a table; a Problem names a column that is wrong."""
@@ -207,6 +206,13 @@ class RequestSchema:
                 )
             wanted = [int(key) for key in wanted]
         return Options(None if top is None else int(top[:18]), None if wanted is None else tuple(wanted))
+
+    def _describe_counts(self) -> str:
+        """Say how many values a record without names has, and which."""
+        told = self.request.describe("values")
+        if self.inputs is None or len(self.inputs.fields) == len(self.request.fields):
+            return told
+        return f"{told} or the model's {self.inputs.describe('inputs')}"
 
     def _make_decoders(self, types: Mapping[str, ColumnType], key: Sequence[str]) -> None:
         """Make the decoders of the typed pass: fields by number, since a column may have a name that Python has not."""

@@ -21,6 +21,7 @@ __all__ = [
     "BY_TYPE",
     "CODECS",
     "NUMBERS_ALONE",
+    "TABLES",
     "Codec",
     "Replies",
     "ReplyTables",
@@ -54,10 +55,11 @@ class Codec(Protocol):
         """Return the body that answers with these, one a record and in order."""
 
 
-_json, _npy = JsonCodec(), NpyCodec()
-CODECS: tuple[Codec, ...] = (_json, CsvCodec(), JsonLinesCodec(), _npy)
+_json, _csv, _npy = JsonCodec(), CsvCodec(), NpyCodec()
+CODECS: tuple[Codec, ...] = (_json, _csv, JsonLinesCodec(), _npy)
 BY_TYPE: Mapping[str, Codec] = {media_type: codec for codec in CODECS for media_type in codec.types}
 NUMBERS_ALONE = frozenset(_npy.types)
+TABLES = frozenset((*_csv.types, *_npy.types))  # what gives replies as rows
 
 
 def default_type(content_type: str) -> str:

@@ -47,10 +47,16 @@ class ReplyTable:
 
 @dataclass(frozen=True)
 class ReplyTables:
-    """The table of replies to what the app asks for, and that of replies to the inputs of its heads."""
+    """The table of replies to what the app asks for, and that of replies to the inputs of its heads.
+
+    Attributes
+    ----------
+    first_alone : of a ranked list no more than the first entry is shown, so that no more need be made
+    """
 
     request: ReplyTable
     inputs: ReplyTable
+    first_alone: bool = False
 
 
 class Replies(NamedTuple):
@@ -101,6 +107,7 @@ def reply_tables(app: App) -> ReplyTables:
     return ReplyTables(
         _table(app.csv_columns or _columns_of(app, app.reply_fields), lambda path: _is_numeric(app, path)),
         _table(said or _columns_of(app, heads), lambda path: isinstance(heads[path[0]], _NUMBERS)),
+        first_alone=bool(app.csv_columns),
     )
 
 
