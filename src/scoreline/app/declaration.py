@@ -337,4 +337,4 @@ class App:
 
 _HEAD_NAME = re.compile("[A-Za-z0-9_-]+")
 _ROUTE = re.compile("(/[A-Za-z0-9_.-]+)+")
-_OUR_ROUTES = ("/ping", "/invocations", "/generations")
+_OUR_ROUTES = ("/ping", "/invocations", "/execution-parameters", "/generations")

@@ -44,6 +44,7 @@ class Service:
         self.app = app
         self.schema = schema_of(app)
         self.max_body_bytes = settings.max_body_mb << 20
+        self.max_body_mb, self.workers = settings.max_body_mb, settings.workers or 1
         self.batch = settings.batch
         self.replace_worker: Callable[[], None] | None = None  # set in workers of a server that replaces them
         self._folder, self._state, self._runtime = settings.app, state, settings.runtime
