@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 
 import pytest
 from servers import wait_until
 
 from scoreline.serving import request_log
 from scoreline.serving.request_log import HELD_BYTES, RequestLog
+
+
+WITHIN_S = 20  # a log that stands still fails a test rather than hold it up
+
+
+def send(pipe, content):
+    """Write some bytes, as many as there is room for."""
+    assert select.select([], [pipe], [], WITHIN_S)[1], "the pipe stays full"
+    return os.write(pipe, content)
+
+
+def receive(pipe, most=1 << 16):
+    assert select.select([pipe], [], [], WITHIN_S)[0], "nothing comes"
+    return os.read(pipe, most)
 
 
 @pytest.fixture
@@ -42,26 +57,26 @@ def start(tmp_path, out):
 def test_lines_go_on_as_they_come(start, out):
     _, writer = start(out[1])
     for line in (b"one\n", b"two\nthree\n"):
-        os.write(writer, line)
-        assert os.read(out[0], 100) == line
+        send(writer, line)
+        assert receive(out[0]) == line
 
 
 def test_a_line_without_its_end_waits_for_it(start, out):
     log, writer = start(out[1])
-    os.write(writer, b"one\ntw")
-    assert os.read(out[0], 100) == b"one\n"
+    send(writer, b"one\ntw")
+    assert receive(out[0]) == b"one\n"
     wait_until(lambda: log._held == b"tw")
-    os.write(writer, b"o\n")
-    assert os.read(out[0], 100) == b"two\n"
+    send(writer, b"o\n")
+    assert receive(out[0]) == b"two\n"
 
 
 def test_a_line_that_is_longer_than_a_pipe_takes_at_once_comes_in_pieces(start, out):
     _, writer = start(out[1])
     line = b"x" * 10_000 + b"\n"
-    os.write(writer, line)
+    send(writer, line)
     came = b""
     while len(came) < len(line):
-        came += os.read(out[0], 1 << 16)
+        came += receive(out[0])
     assert came == line
 
 
@@ -70,8 +85,8 @@ def test_many_lines_come_whole_and_in_order(start, out):
     lines = b"".join(b"request %d\n" % number for number in range(20_000))
     came, sent = bytearray(), 0
     while len(came) < len(lines):
-        sent += os.write(writer, lines[sent : sent + 4096])
-        piece = os.read(out[0], 1 << 16)
+        sent += send(writer, lines[sent : sent + 4096])
+        piece = receive(out[0])
         assert piece.endswith(b"\n")
         came += piece
     assert came == lines
@@ -85,14 +100,14 @@ def test_what_is_there_at_the_end_is_carried_too(tmp_path, out, monkeypatch):
     log._stop.set()
     log.start()
     log.stop()
-    assert os.read(out[0], 100) == b"the last\n"
+    assert receive(out[0]) == b"the last\n"
 
 
 def test_a_writer_never_waits_for_who_does_not_read_stdout_and_what_is_lost_is_said(start, out):
     log, writer = start(out[1])
     line = b"x" * 99 + b"\n"
     for _ in range(3 * HELD_BYTES // len(line)):  # far more than pipes hold
-        os.write(writer, line)
+        send(writer, line)
     wait_until(lambda: log._dropped > 0)
     os.set_blocking(out[0], False)
     came = bytearray()
@@ -111,4 +126,4 @@ def test_a_stdout_that_is_closed_keeps_nobody_waiting(start, out):
     os.close(out[0])
     _, writer = start(out[1])
     for _ in range(2000):
-        os.write(writer, b"x" * 99 + b"\n")
+        send(writer, b"x" * 99 + b"\n")
