@@ -12,7 +12,6 @@ from servers import wait_until
 from scoreline.serving import request_log
 from scoreline.serving.request_log import HELD_BYTES, RequestLog
 
-
 WITHIN_S = 20  # a log that stands still fails a test rather than hold it up
 
 
