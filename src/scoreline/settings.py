@@ -255,6 +255,11 @@ class Settings:
     concurrency: int
     inference_timeout_s: int
 
+    @property
+    def package(self) -> Path | None:
+        """The unpacked model package that is served; None where the model folder is a mere artifact."""
+        return self.model if is_package(self.model, self.ml_root) else None
+
 
 def resolve_settings(
     options: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None, opt_ml: Path = OPT_ML
@@ -301,7 +306,8 @@ def _place_folders(values: dict[str, Any]) -> None:
     for name in ("data", "model", "results"):
         values[name] = Path(values[name] or (mounted[name] if is_mounted[name] else values["app"] / name))
     values["state"] = Path(
-        values["state"] or (TEMPORARY_STATE if is_mounted["model"] else _state_beside(values["app"]))
+        values["state"]
+        or (TEMPORARY_STATE if is_mounted["model"] or "app" in mounted else _state_beside(values["app"]))
     )
 
 
