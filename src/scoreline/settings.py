@@ -17,6 +17,7 @@ from scoreline.errors import SettingError
 
 OPT_ML = Path("/opt/ml")
 PACKAGE_FILE = "package.json"  # in a model package, which brings app, data and results beside the artifact
+HYPERPARAMETERS_FILE = "hyperparameters.json"
 MOST_PAYLOAD_MB = 100  # of a batch transform job, by its API
 LOG_LEVELS = {"debug": 0, "info": 11, "warning": 21, "error": 31, "critical": 41}  # from which number on
 TEMPORARY_STATE = Path("/tmp/scoreline-state")  # noqa: S108 (/opt/ml/model is read-only on SageMaker)
@@ -122,6 +123,11 @@ SETTINGS = (
     Setting(
         "results", ("SCORELINE_RESULTS",), Path, _FOLDER, "", None,
         "Where results go. Default: /opt/ml/output/data where it exists, else results/ in the app's folder.",
+    ),
+    Setting(
+        "hyperparameters", ("SCORELINE_HYPERPARAMETERS",), Path, "a file", "", None,
+        "A JSON object with hyperparameters for `train`. Default: /opt/ml/input/config/hyperparameters.json where it "
+        "exists, else hyperparameters.json in the app's folder, if it is there.",
     ),
     Setting(
         "state", ("SCORELINE_STATE",), Path, _FOLDER, "", None,
@@ -231,6 +237,7 @@ class Settings:
     data: Path
     model: Path
     results: Path
+    hyperparameters: Path | None
     state: Path
     ml_root: Path
     data_url: str | None
@@ -305,10 +312,17 @@ def _place_folders(values: dict[str, Any]) -> None:
     values["app"] = Path(values["app"] or (mounted["app"] if "app" in mounted else Path.cwd()))
     for name in ("data", "model", "results"):
         values[name] = Path(values[name] or (mounted[name] if is_mounted[name] else values["app"] / name))
+    values["hyperparameters"] = values["hyperparameters"] or _first_there(
+        root / "input/config" / HYPERPARAMETERS_FILE, values["app"] / HYPERPARAMETERS_FILE
+    )
     values["state"] = Path(
         values["state"]
         or (TEMPORARY_STATE if is_mounted["model"] or "app" in mounted else _state_beside(values["app"]))
     )
+
+
+def _first_there(*paths: Path) -> Path | None:
+    return next((path for path in paths if path.is_file()), None)
 
 
 def is_package(folder: Path, ml_root: Path) -> bool:

@@ -10,11 +10,12 @@ import pytest
 from scoreline.sagemaker.archive import write_archive
 
 
-def test_the_same_content_gives_the_same_bytes_whatever_its_files_look_like(tmp_path):
+def test_the_same_content_gives_the_same_bytes_whatever_its_files_look_like(tmp_path, monkeypatch):
     (tmp_path / "one").write_bytes(b"x" * 3000)
     write_archive(tmp_path / "a.tar.gz", {"b/x": tmp_path / "one", "a": b"bytes"})
     os.utime(tmp_path / "one", (1, 1))
     (tmp_path / "one").chmod(0o700)
+    monkeypatch.setattr("time.time", lambda: 1.0e9)
     write_archive(tmp_path / "deep/other.tar.gz", {"a": b"bytes", "b/x": tmp_path / "one"})
     assert (tmp_path / "a.tar.gz").read_bytes() == (tmp_path / "deep/other.tar.gz").read_bytes()
     assert (tmp_path / "a.tar.gz").stat().st_mode & 0o777 == 0o644

@@ -49,7 +49,8 @@ def test_modules_that_modules_import_are_taken_and_circles_end(folder):
 
 
 def test_an_imported_package_is_taken_whole_with_what_it_opens_and_imports(folder):
-    package = {"shop/__init__.py": "", "shop/deep/rules.py": "import helper\nfrom . import x", "shop/states.json": "[]"}
+    rules = "import helper\nfrom .deep import x"
+    package = {"shop/__init__.py": "", "shop/deep/rules.py": rules, "shop/states.json": "[]"}
     left = {"shop/__pycache__/rules.pyc": "", "shop/.hidden": "", "deep.py": ""}
     app = {"app.py": "import shop.deep.rules", "helper.py": ""}
     assert folder(app | package | left) == sorted(app | package)

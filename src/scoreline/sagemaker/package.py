@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from scoreline.app.declaration import App
 from scoreline.app.load import load_app
 from scoreline.errors import AppError
 from scoreline.features.stamp import STAMP_FILE, read_stamp
-from scoreline.files import write_atomically
+from scoreline.files import staged, write_atomically
 from scoreline.generations.builder import Builder
 from scoreline.generations.manifest import MODEL_FOLDER, STORE_FILE, TABLES_FOLDER, Generation, TableContent
 from scoreline.generations.package import APP_FOLDER, DATA_FOLDER, RESULTS_FOLDER, describe_package
@@ -27,6 +28,7 @@ from scoreline.settings import PACKAGE_FILE
 from scoreline.tables.fetch import Source
 
 _IMPORT = "import pathlib, sys; from scoreline.app.load import load_app; load_app(pathlib.Path(sys.argv[1]))"
+_ROOMS = ("heads/", "app/", "data/", "results/")
 _HERE = "the package"  # as a table's source, where it was a folder of the machine that packed
 
 
@@ -89,6 +91,23 @@ def collect_package(
         tables = {name: _portable(content) for name, content in generation.tables.items()}
         parts |= own | {PACKAGE_FILE: describe_package(app.name, version, tables)}
         yield PackageContent(parts, generation.digest, report.notes)
+
+
+def put_package(content: PackageContent, folder: Path) -> None:
+    """Put a package into a folder unpacked, all of it at once, and remove what a former one left there."""
+    with staged(folder) as staging:
+        for name, part in content.parts.items():
+            path = staging / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(part, bytes):
+                path.write_bytes(part)
+            else:
+                shutil.copyfile(part, path)
+    for room in {name.partition("/")[0] for name in (*content.parts, *_ROOMS) if "/" in name}:
+        for path in sorted((folder / room).rglob("*")):
+            if path.is_file() and path.relative_to(folder).as_posix() not in content.parts:
+                path.unlink()
+    (folder / ".lock").unlink(missing_ok=True)  # nobody else builds here, and the folder becomes an archive
 
 
 def _artifact(model: Path) -> dict[str, Path | bytes]:
