@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from jail import may_have_namespaces
 
 from scoreline.app.load import load_app
 
@@ -18,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 PARTS = {
     "clients": (Path(__file__).parent.parent / ".clients/bin/python").exists,  # make clients
     "nginx": lambda: shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin"),
+    "namespaces": may_have_namespaces,
     "kernel": lambda: importlib.util.find_spec("scoreline.model._kernel"),  # a C compiler at hand at install
 }
 SKIP_IS_FAILURE = bool(os.environ.get("SCORELINE_SKIP_IS_FAILURE"))  # as CI runs

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl
 
+import msgspec
+
 from scoreline.errors import FeatureError, ScorelineError
 from scoreline.generations.parts import Parts
 from scoreline.predictor import InputRow, Missing, Options
@@ -19,13 +21,18 @@ from scoreline.serving.media import choose_reply, parse_type
 from scoreline.serving.problems import MEDIA_TYPE, Problem
 from scoreline.serving.records import Records
 from scoreline.serving.service import Service
+from scoreline.settings import MOST_PAYLOAD_MB
 
 DOCUMENT = "/openapi.json"
+EXECUTION_PARAMETERS = "/execution-parameters"
 PROBE_VARIABLE = "SCORELINE_PROBE_PATH"  # a path that only the supervisor knows: golden rows, by a pool worker
 PROBLEMS_TOLD = 1_000  # where no record is good; more of them make a reply many times as long as the request
 ATTRIBUTES, STALE = "X-Amzn-SageMaker-Custom-Attributes", "X-Scoreline-Stale"
+INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
 _EXCEPTIONS = {Problem, InputRow}  # what may stand among records besides those that the app asks for
 _log = logging.getLogger("scoreline.serving")
+_is_attributes = re.compile(r"[\x20-\x7e]{1,1024}").fullmatch  # what the API lets through, on either way
+_is_inference_id = re.compile(r"[\x20-\x7e]{1,64}").fullmatch
 
 
 class Headers(Protocol):
@@ -50,7 +57,8 @@ def answer(service: Service, method: str, path: str, headers: Headers, body: byt
     Parameters
     ----------
     headers : looked up without regard to case
-        Content-Type, Accept and X-Amzn-SageMaker-Custom-Attributes are read.
+        Content-Type, Accept and X-Amzn-SageMaker-Custom-Attributes are read; the last is given back
+        too. What fails inside is logged with X-Amzn-SageMaker-Inference-Id.
     query : str
         The query string, without its question mark.
 
@@ -65,13 +73,25 @@ def answer(service: Service, method: str, path: str, headers: Headers, body: byt
         name = parts.generation.name
         given = _route(service, parts, method, path, headers, body, query)
     except ScorelineError as error:
-        _log.error("failed: %s: %s", type(error).__name__, error)
+        _log.error("failed%s: %s: %s", _inference_id(headers), type(error).__name__, error)
         given = _failed(service, error)
     except Exception as error:  # the last line of defence; a client never sees a traceback
         where = "".join(traceback.format_tb(error.__traceback__))
-        _log.error("failed: %s\n%s", type(error).__name__, where)  # not its message: it may hold values
+        # not its message: it may hold values
+        _log.error("failed%s: %s\n%s", _inference_id(headers), type(error).__name__, where)
         given = _problem(Problem(500, "internal", "an unexpected error; the server's log says where"))
-    return Answer(given.status, given.body, {**given.headers, "X-Scoreline-Generation": name})
+    return Answer(given.status, given.body, {**given.headers, **_echo(path, headers), "X-Scoreline-Generation": name})
+
+
+def _echo(path: str, headers: Headers) -> dict[str, str]:
+    """Give the caller's Custom-Attributes back: they are opaque to us, and may carry the name of a request."""
+    sent = headers.get(ATTRIBUTES) if path == "/invocations" else None
+    return {} if sent is None or not _is_attributes(sent) else {ATTRIBUTES: sent}
+
+
+def _inference_id(headers: Headers) -> str:
+    sent = headers.get(INFERENCE_ID)
+    return f", Inference-Id {sent!r}" if sent is not None and _is_inference_id(sent) else ""
 
 
 def _failed(service: Service, error: ScorelineError) -> Answer:
@@ -86,6 +106,10 @@ def _route(service: Service, parts: Parts, method: str, path: str, headers: Head
         if method != "POST":
             return _not_allowed("POST", path)
         return _invoke(service, parts, headers, body, query)
+    if path == EXECUTION_PARAMETERS:
+        if method not in ("GET", "HEAD"):
+            return _not_allowed("GET", path)
+        return Answer(200, msgspec.json.encode(execution_parameters(service)), {"Content-Type": "application/json"})
     if path == "/ping" or path == os.environ.get(PROBE_VARIABLE):
         if method not in ("GET", "HEAD"):
             return _not_allowed("GET", path)
@@ -95,6 +119,20 @@ def _route(service: Service, parts: Parts, method: str, path: str, headers: Head
             return _not_allowed("GET", path)
         return Answer(200, service.document(parts), {"Content-Type": "application/json"})
     return _problem(Problem(404, "no-such-route", f"expected GET /ping, GET {DOCUMENT} or POST /invocations"))
+
+
+def execution_parameters(service: Service) -> dict[str, int]:
+    """Return what a batch transform job asks for before it sends anything.
+
+    Each worker takes one body at a time, and no body is larger than the limit; the product of the two
+    is 100 at the most, by the API. BatchStrategy is left out, since its two spellings each break a
+    client, and its default, several records a request, is what we want.
+    """
+    payload_mb = min(service.max_body_mb, MOST_PAYLOAD_MB)
+    return {
+        "MaxConcurrentTransforms": max(1, min(service.workers, MOST_PAYLOAD_MB // payload_mb)),
+        "MaxPayloadInMB": payload_mb,
+    }
 
 
 def _ping(service: Service) -> Answer:

@@ -51,6 +51,7 @@ class Service:
         self.given = types_given(numbers=self.tables.request.is_numeric or self.tables.inputs.is_numeric)
         self.default_accept = _default_accept(settings, self.given)
         self.max_body_bytes = settings.max_body_mb << 20
+        self.max_body_mb, self.workers = settings.max_body_mb, settings.workers or 1
         self.batch = settings.batch
         self.replace_worker: Callable[[], None] | None = None  # set in workers of a server that replaces them
         self._folder, self._state, self._runtime = settings.app, state, settings.runtime
