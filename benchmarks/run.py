@@ -111,7 +111,7 @@ def make_ready(sides: list[Side], cache: Path, orders: int) -> Ready:
     absent: dict[str, str] = {}
     for side in sides:
         try:
-            if side.name == report.PLAIN:
+            if side.name in (report.PLAIN, report.PLAIN + report.OF_GTIL):
                 prepare.prepare_plain_app(model)
             if side.peer is not None and side.peer not in peers:
                 peers[side.peer] = install(side.peer, cache, model)
