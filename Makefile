@@ -27,9 +27,8 @@ lint: $(VENV)/.ready-dev  ## lint, types and import directions alone
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports > .import-linter.log 2>&1 || { cat .import-linter.log; exit 1; }
 
-bench: $(VENV)/.ready-dev  ## measure HTTP beside empty handlers and peers, and the runtimes of trees (needs wrk)
-	@$(BIN)/python benchmarks/run.py --update-readme
-	@$(BIN)/python benchmarks/trees.py
+bench: $(VENV)/.ready-dev  ## run all benchmarks and write their tables into benchmarks/README.md: about two hours
+	@$(BIN)/python benchmarks/everything.py
 
 format: $(VENV)/.ready-dev  ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
