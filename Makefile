@@ -29,11 +29,8 @@ lint: $(VENV)/.ready-dev  ## lint, types and import directions alone
 
 clients: .clients/.ready  ## client libraries that tests run: SageMaker's SDK and MLflow, half a gigabyte
 
-bench: $(VENV)/.ready-dev  ## measure HTTP, feature build, store and trees, each beside others (needs wrk; 80 minutes)
-	@$(BIN)/python benchmarks/run.py --update-readme
-	@$(BIN)/python benchmarks/feature_build.py --update-readme
-	@$(BIN)/python benchmarks/store.py --update-readme
-	@$(BIN)/python benchmarks/trees.py
+bench: $(VENV)/.ready-dev  ## run all benchmarks and write their tables into benchmarks/README.md: about two hours
+	@$(BIN)/python benchmarks/everything.py
 
 format: $(VENV)/.ready-dev  ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .

@@ -11,18 +11,17 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from harness import plot, prepare, report
 from harness.answers import Corpus, read_plain_corpus, read_triage_corpus
+from harness.command import end_in_order, program_versions, whole
 from harness.load import LoadError, find_wrk
-from harness.machine import describe_commit, describe_machine, printed
+from harness.machine import describe_commit, describe_machine
 from harness.measure import Options, Positions, SideError, measure
 from harness.sides import SIDES, Place, Side
 from peers.install import Peer, install
@@ -52,8 +51,7 @@ class Ready:
 def main() -> int:
     """Run what is asked for; return the exit code."""
     arguments = parse()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    end_in_order()
     try:
         wrk = find_wrk()
         sides = choose(arguments.only)
@@ -80,10 +78,10 @@ def parse() -> argparse.Namespace:
         description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--only", help=f"sides to run, parted by commas: {names}")
-    parser.add_argument("--seconds", type=_whole, default=5, help="of each load")
-    parser.add_argument("--rounds", type=_whole, default=3, help="how often each side is run")
-    parser.add_argument("--workers", type=_whole, default=2, help="worker processes of every side")
-    parser.add_argument("--orders", type=_whole, default=1_000_000, help="orders in the online store")
+    parser.add_argument("--seconds", type=whole, default=5, help="of each load")
+    parser.add_argument("--rounds", type=whole, default=3, help="how often each side is run")
+    parser.add_argument("--workers", type=whole, default=2, help="worker processes of every side")
+    parser.add_argument("--orders", type=whole, default=1_000_000, help="orders in the online store")
     parser.add_argument("--out", type=Path, default=HERE / "last.json", help="results; the plot goes beside it")
     parser.add_argument("--cache", type=Path, default=prepare.cache_folder(), help="folder for what is made once")
     parser.add_argument("--update-readme", action="store_true", help="write the tables into benchmarks/README.md too")
@@ -111,7 +109,7 @@ def make_ready(sides: list[Side], cache: Path, orders: int) -> Ready:
     absent: dict[str, str] = {}
     for side in sides:
         try:
-            if side.name == report.PLAIN:
+            if side.name in (report.PLAIN, report.PLAIN + report.OF_GTIL):
                 prepare.prepare_plain_app(model)
             if side.peer is not None and side.peer not in peers:
                 peers[side.peer] = install(side.peer, cache, model)
@@ -152,7 +150,7 @@ def describe_run(arguments: argparse.Namespace, sides: list[Side], ready: Ready)
         **describe_commit(),
         "machine": describe_machine(),
         "settings": {name: getattr(arguments, name) for name in ("seconds", "rounds", "workers", "orders")},
-        "versions": {name: importlib.metadata.version(name) for name in OURS} | _programs(),
+        "versions": {name: importlib.metadata.version(name) for name in OURS} | program_versions(),
         "sides": {
             side.name: {
                 "title": side.title,
@@ -176,30 +174,6 @@ def finish(results: dict[str, Any], arguments: argparse.Namespace) -> None:
     arguments.out.with_suffix(".svg").write_text(plot.draw(results))
     if arguments.update_readme:
         README.write_text(report.rewrite_block(README.read_text(), report.as_page(results)))
-
-
-def _programs() -> dict[str, str]:
-    """Return the versions of the programs that no package brings."""
-    from scoreline.serving.nginx import find_nginx
-
-    nginx = printed([find_nginx(), "-v"]).rpartition("/")[2].split(" ")[0]
-    wrk = printed([find_wrk(), "-v"]).split("\n")[0].removeprefix("wrk ").split(" ")[0]
-    return {"nginx": nginx, "wrk": wrk.rpartition("/")[2]}
-
-
-def _whole(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text}")
-    return value
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """End in order on the first signal; a second one must not keep servers from being ended."""
-    for handled in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(handled, signal.SIG_IGN)
-    print("\nbench: stopping; what was started is ended", file=sys.stderr)
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

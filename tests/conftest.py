@@ -20,6 +20,7 @@ PARTS = {
     "clients": (Path(__file__).parent.parent / ".clients/bin/python").exists,  # make clients
     "nginx": lambda: shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin"),
     "namespaces": may_have_namespaces,
+    "wrk": lambda: shutil.which("wrk"),
     "kernel": lambda: importlib.util.find_spec("scoreline.model._kernel"),  # a C compiler at hand at install
 }
 SKIP_IS_FAILURE = bool(os.environ.get("SCORELINE_SKIP_IS_FAILURE"))  # as CI runs

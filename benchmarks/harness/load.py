@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,15 +69,50 @@ def find_wrk() -> str:
 
 def put_load(wrk: str, port: int, requests: Requests, connections: int, seconds: float, start: int) -> Load:
     """Send requests over so many connections for some seconds."""
-    whole_s = max(1, round(seconds))  # wrk takes no fractions
-    arguments = [requests.file, start, requests.path, requests.content_type, requests.before, requests.after]
-    command = [wrk, "-t1", f"-c{connections}", f"-d{whole_s}s", f"--timeout={TIMEOUT_S}s", f"-s{SCRIPT}"]
-    command += [f"http://127.0.0.1:{port}{requests.path}", "--", *map(str, [*arguments, *requests.lengths])]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=whole_s + 60, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise LoadError(f"wrk did not end within {whole_s + 60} s") from error
-    return read_load(done.stdout, done.stderr)
+    with Loading(wrk, port, requests, connections, seconds, start) as loading:
+        return loading.ended()
+
+
+class Loading:
+    """A load that goes on while something else is done. A context manager: wrk is ended with it.
+
+    Parameters
+    ----------
+    seconds : the longest that it goes on
+    start : where in the file it begins
+    """
+
+    def __init__(
+        self, wrk: str, port: int, requests: Requests, connections: int, seconds: float, start: int = 0
+    ) -> None:
+        self._most_s = max(1, round(seconds))  # wrk takes no fractions
+        arguments = [requests.file, start, requests.path, requests.content_type, requests.before, requests.after]
+        self._command = [wrk, "-t1", f"-c{connections}", f"-d{self._most_s}s", f"--timeout={TIMEOUT_S}s", f"-s{SCRIPT}"]
+        self._command += [f"http://127.0.0.1:{port}{requests.path}", "--"]
+        self._command += map(str, [*arguments, *requests.lengths])
+
+    def __enter__(self) -> Loading:
+        self._wrk = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._wrk:  # closes its pipes, and waits
+            if self._wrk.poll() is None:
+                self._wrk.kill()
+
+    def ended(self) -> Load:
+        """Return what it came to, when its time is over."""
+        try:
+            return read_load(*self._wrk.communicate(timeout=self._most_s + 60))
+        except subprocess.TimeoutExpired as error:
+            raise LoadError(f"wrk did not end within {self._most_s + 60} s") from error
+
+    def stopped(self) -> Load:
+        """Stop it now, and return what it came to; LoadError where it ended before."""
+        if self._wrk.poll() is not None:
+            raise LoadError(f"the load was over, after {self._most_s} s, before what it was there for")
+        self._wrk.send_signal(signal.SIGINT)  # wrk then gives its result, as at its end
+        return self.ended()
 
 
 def read_load(printed: str, complained: str = "") -> Load:

@@ -114,7 +114,7 @@ def _measure(
     wait_until_right(port, side, corpus, processes.ended, START_S)
     start_s = time.monotonic() - processes.started_at
     before = check(port, side, corpus)
-    single = _requests(side, side.single, place, "records", _bounds(before.lengths))
+    single = _requests(side, side.single, place, "records", bounds(before.lengths))
     positions.warm(side, port, single, options)
     one = positions.put(side, port, single, ONE, options)
     cpu_before = processes.cpu_seconds()
@@ -123,7 +123,7 @@ def _measure(
     memory = processes.memory(cpu_before, cpu_after)
     lists, list_cpu_us = None, None
     if side.listed is not None:
-        listed = _requests(side, side.listed, place, "lists", (_bounds(before.lengths)[0], 10**8))
+        listed = _requests(side, side.listed, place, "lists", (bounds(before.lengths)[0], 10**8))
         lists = positions.put(side, port, listed, options.list_connections, options)
         list_cpu_us = _each(cpu_after, processes.cpu_seconds(), 1_000 * lists.requests)
     after = check(port, side, corpus)
@@ -137,7 +137,8 @@ def _requests(side: Side, body: Body, place: Place, stem: str, lengths: tuple[in
     return Requests(folder / f"{stem}.{body.form}", body.path, body.content_type, body.before, body.after, lengths)
 
 
-def _bounds(lengths: tuple[int, int]) -> tuple[int, int]:
+def bounds(lengths: tuple[int, int]) -> tuple[int, int]:
+    """Return the shortest and longest reply that may be right, from those that are."""
     return int(lengths[0] * (1 - SLACK)), int(lengths[1] * (1 + SLACK)) + 1
 
 

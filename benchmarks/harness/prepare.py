@@ -76,13 +76,61 @@ def prepare_triage(cache: Path, orders: int) -> Path:
     return folder
 
 
+def prepare_restocked(folder: Path) -> Path:
+    """Make, inside a folder of order triage, the same orders with a piece more in stock of every sku.
+
+    The folder that is returned has a feature table of its own, its right answers, and the model of the other.
+    """
+    restocked = folder / "restocked"
+    wanted = (folder / "app.stamp").read_text()
+    if not _is_made(restocked, "app", wanted):
+        shutil.rmtree(restocked, ignore_errors=True)
+        (restocked / "data").mkdir(parents=True)
+        for table in (folder / "data").iterdir():
+            os.link(table, restocked / "data" / table.name)
+        restock(folder / "data/inventory.csv", restocked / "data/inventory.csv")
+        (restocked / "model").symlink_to("../model")
+        _scoreline("feature", TRIAGE_APP, restocked)
+        write_corpus_of_same_keys(restocked, folder)
+        _mark(restocked, "app", wanted)
+    return restocked
+
+
+def restock(inventory: Path, target: Path) -> None:
+    """Write a table of stock with one piece more in each row."""
+    changed = target.with_suffix(".new")  # the target may be a link to the table itself
+    with inventory.open() as rows, changed.open("w") as out:
+        out.write(next(rows))
+        for row in rows:
+            head, _, pieces = row.rpartition(",")
+            out.write(f"{head},{int(pieces) + 1}\n")
+    changed.replace(target)
+
+
+def write_corpus_of_same_keys(folder: Path, other: Path) -> None:
+    """Write the right answers to the keys that another folder's corpus has."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    keys = json.loads((other / "corpus.json").read_text())["keys"]
+    table = pq.read_table(folder / "results/feature.parquet").combine_chunks()
+    wanted = pa.array([key[KEY[0]] for key in keys])
+    rows = table.take(pc.index_in(wanted, table.column(KEY[0]).chunk(0))).to_pylist()
+    (folder / "corpus.json").write_text(json.dumps({"keys": keys, "answers": triage_answers(folder, rows)}))
+
+
+def _scoreline(command: str, app: Path, folder: Path) -> None:
+    _say(f"scoreline {command} of {app.name} (once, and again when Scoreline's code changes)")
+    where = scoreline_folders(folder)
+    where = where[: where.index("--state")]
+    _run([sys.executable, "-m", "scoreline", command, "--app", str(app), *where])
+
+
 def _scoreline_makes(app: Path, folder: Path) -> None:
     """Build features and train, and start once, so that the first generation is there as on any later start."""
     for command in ("feature", "train"):
-        _say(f"scoreline {command} of {app.name} (once, and again when Scoreline's code changes)")
-        where = scoreline_folders(folder)
-        where = where[: where.index("--state")]
-        _run([sys.executable, "-m", "scoreline", command, "--app", str(app), *where])
+        _scoreline(command, app, folder)
     shutil.rmtree(folder / "state", ignore_errors=True)
     arguments = [sys.executable, "-m", "scoreline", "serve", "--app", str(app), "--port", str(free_port())]
     serve = Command([*arguments, *scoreline_folders(folder)], scoreline_environment(), folder)

@@ -21,6 +21,7 @@ from harness.processes import Command
 HERE = Path(__file__).parent.parent
 TRIAGE_APP, PLAIN_APP = HERE.parent / "apps/order_triage", HERE / "plain"
 JSON, CSV = "application/json", "text/csv"
+KERNEL, GTIL = "kernel", "gtil"  # what scores trees
 NGINX_VALUES: dict[str, Any] = {  # as `scoreline serve` fills in its template
     "host": "127.0.0.1",
     "timeout_s": 60,
@@ -161,14 +162,14 @@ def _likeliest(row: list[float]) -> Reply:
 
 
 def start_scoreline(
-    app: Path, made: Callable[[Place], Path], worker_class: str = "asgi"
+    app: Path, made: Callable[[Place], Path], worker_class: str = "asgi", runtime: str = KERNEL
 ) -> Callable[[Place], list[Command]]:
     """Return what starts `scoreline serve` of an app, with features and model made elsewhere."""
 
     def start(place: Place) -> list[Command]:
         arguments = [sys.executable, "-m", "scoreline", "serve", "--app", str(app), "--host", "127.0.0.1"]
         arguments += ["--port", str(place.port), "--workers", str(place.workers), "--worker-class", worker_class]
-        return [Command([*arguments, *scoreline_folders(made(place))], scoreline_environment(), place.run)]
+        return [Command([*arguments, *scoreline_folders(made(place))], scoreline_environment(runtime), place.run)]
 
     return start
 
@@ -179,10 +180,16 @@ def scoreline_folders(folder: Path) -> list[str]:
     return [part for option, name in names.items() for part in (option, str(folder / name))]
 
 
-def scoreline_environment() -> dict[str, str]:
-    """Return the environment that Scoreline runs in: that of this process, so that a checkout can be measured."""
+def scoreline_environment(runtime: str | None = None) -> dict[str, str]:
+    """Return the environment that Scoreline runs in: that of this process, so that a checkout can be measured.
+
+    Parameters
+    ----------
+    runtime : what scores trees, and nothing else: without a kernel its side must not run, rather than show
+        the figures of GTIL under another name. None: the fastest that is there
+    """
     path = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
-    return clean_environment() | path
+    return clean_environment() | path | ({"SCORELINE_RUNTIME": runtime} if runtime else {})
 
 
 def start_empty(target: str, worker_class: str) -> Callable[[Place], list[Command]]:
@@ -338,10 +345,29 @@ SIDES = (
         listed=Body("/invocations", "keys", "[", "]"),
     ),
     Side(
+        "triage-gtil",
+        "Scoreline, order triage by key, trees by GTIL",
+        "ours",
+        start_scoreline(TRIAGE_APP, lambda place: place.triage, runtime=GTIL),
+        _KEYS,
+        read_triage,
+        "triage",
+        listed=Body("/invocations", "keys", "[", "]"),
+    ),
+    Side(
         "plain",
         "Scoreline, plain model",
         "ours",
         start_scoreline(PLAIN_APP, lambda place: place.model),
+        Body("/invocations", "keyed"),
+        read_scoreline,
+        listed=Body("/invocations", "keyed", "[", "]"),
+    ),
+    Side(
+        "plain-gtil",
+        "Scoreline, plain model, trees by GTIL",
+        "ours",
+        start_scoreline(PLAIN_APP, lambda place: place.model, runtime=GTIL),
         Body("/invocations", "keyed"),
         read_scoreline,
         listed=Body("/invocations", "keyed", "[", "]"),

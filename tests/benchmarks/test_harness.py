@@ -14,7 +14,7 @@ from harness import answers, plot, report
 from harness.load import LoadError, find_wrk, read_load
 from harness.prepare import triage_answer
 from harness.processes import Command, Processes
-from harness.sides import SIDES, read_csv, read_labelled, read_matrix, read_scoreline, read_v2
+from harness.sides import SIDES, Place, read_csv, read_labelled, read_matrix, read_scoreline, read_v2
 from plain.plain_model import LABELS
 from plain.train import as_record, as_values
 
@@ -41,7 +41,8 @@ def one_round(rate, p99=5.0, *, listed=None, labels=0):
 
 def results_of(**rounds):
     """Return results with these rounds of each side; a text instead is why it was not run."""
-    kinds = {"empty_flask": "floor", "empty_asgi": "floor", "triage": "ours", "plain": "ours", "onnx": "tuned"}
+    kinds = {"empty_flask": "floor", "empty_asgi": "floor", "onnx": "tuned"}
+    kinds |= dict.fromkeys(("triage", "triage_gtil", "plain", "plain_gtil"), "ours")
     sides = {
         name.replace("_", "-"): {
             "title": name.replace("_", " ").title(),
@@ -164,6 +165,29 @@ def test_one_changed_label_misses_the_bar():
     assert (bar.got, bar.is_met) == (1, False)
 
 
+def test_the_figures_of_gtil_stand_beside_each_bar_and_are_held_against_none():
+    results = results_of(
+        empty_asgi=[one_round(4_000)], triage=[one_round(2_800)], triage_gtil=[one_round(400)],
+        plain=[one_round(100)], plain_gtil=[one_round(10, labels=3)],
+    )  # fmt: skip
+    rows = {row[0]: row[2:] for row in report.tables(results)["bars"]}
+    assert rows["bar"] == ["got", "", "with GTIL"]
+    assert rows["triage / empty-asgi, requests/s"] == ["0.7", "met", "0.1"]
+    assert rows["plain, answers that differ"] == ["0", "met", "3"]
+    assert rows["plain, records/s a core in lists"] == ["", "not run", ""]
+
+
+@pytest.mark.parametrize(
+    ("name", "runtime"),
+    [("triage", "kernel"), ("triage-flask", "kernel"), ("plain", "kernel"),
+     ("triage-gtil", "gtil"), ("plain-gtil", "gtil")],
+)  # fmt: skip
+def test_a_side_of_ours_is_scored_by_the_runtime_that_it_is_shown_for(name, runtime, tmp_path):
+    (side,) = [side for side in SIDES if side.name == name]
+    (command,) = side.start(Place(1, 2, tmp_path, tmp_path, tmp_path))
+    assert command.environment["SCORELINE_RUNTIME"] == runtime
+
+
 def test_tables_show_ratios_and_what_was_not_run():
     results = results_of(empty_flask=[one_round(1_000)], plain=[one_round(8_000, listed=60)], mlflow="not installed: x")
     rows = report.tables(results)["single"]
@@ -203,7 +227,7 @@ def test_a_readme_without_its_markers_is_refused(text):
 def test_the_readme_has_its_markers_and_every_side():
     text = bench.README.read_text()
     assert report.rewrite_block(text, "x")
-    assert [side.name for side in SIDES if f"`{side.name}`" not in text] == []
+    assert [side.name for side in SIDES if f"\n| `{side.name}` |" not in text] == []
 
 
 def test_the_plot_has_a_bar_for_each_side_that_ran():
