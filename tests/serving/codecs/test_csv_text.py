@@ -140,6 +140,7 @@ def test_a_header_may_be_announced_or_denied(schema):
 def test_a_line_is_a_header_where_half_of_its_cells_are_names(schema):
     assert decode(schema, "id,count,x,y\n" + LINE).kind == "bad-column"
     assert decode(schema, "id,2,9.5,true,L\n").records[0] == Sent(("id", 2, 9.5, True, "L"))
+    assert decode(schema, "id,count,9.5,true,L\n").records[0].field == "count"
 
 
 def test_a_header_alone_is_no_record(schema):
