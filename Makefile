@@ -29,8 +29,10 @@ lint: $(VENV)/.ready-dev  ## lint, types and import directions alone
 
 clients: .clients/.ready  ## what the tests of client libraries run: SageMaker's SDK and MLflow, half a gigabyte
 
-bench: $(VENV)/.ready-dev  ## measure HTTP beside empty handlers and peers, and the runtimes of trees (needs wrk)
+bench: $(VENV)/.ready-dev  ## measure HTTP, feature build, store and trees, each beside others (needs wrk; 80 minutes)
 	@$(BIN)/python benchmarks/run.py --update-readme
+	@$(BIN)/python benchmarks/feature_build.py --update-readme
+	@$(BIN)/python benchmarks/store.py --update-readme
 	@$(BIN)/python benchmarks/trees.py
 
 format: $(VENV)/.ready-dev  ## format the code

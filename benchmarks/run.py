@@ -9,11 +9,8 @@ is started is ended, on Ctrl-C too.
 from __future__ import annotations
 
 import argparse
-import datetime
 import importlib.metadata
 import json
-import os
-import platform
 import signal
 import subprocess
 import sys
@@ -22,10 +19,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import psutil
 from harness import plot, prepare, report
 from harness.answers import Corpus, read_plain_corpus, read_triage_corpus
 from harness.load import LoadError, find_wrk
+from harness.machine import describe_commit, describe_machine, printed
 from harness.measure import Options, Positions, SideError, measure
 from harness.sides import SIDES, Place, Side
 from peers.install import Peer, install
@@ -152,16 +149,8 @@ def run_rounds(sides: list[Side], ready: Ready, options: Options, rounds: int, r
 def describe_run(arguments: argparse.Namespace, sides: list[Side], ready: Ready) -> dict[str, Any]:
     """Return the results as they are before the first round: the machine, the versions, the sides."""
     return {
-        "when": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _printed(["git", "-C", str(HERE), "describe", "--always", "--dirty"]) or "unknown",
-        "machine": {
-            "cpu": _cpu(),
-            "cores": len(os.sched_getaffinity(0)),
-            "memory_gb": round(psutil.virtual_memory().total / 1e9),
-            "system": f"{platform.system()} {platform.release().partition('-')[0]} {platform.machine()}",
-            "python": platform.python_version(),
-            "load_before": os.getloadavg()[0],
-        },
+        **describe_commit(),
+        "machine": describe_machine(),
         "settings": {name: getattr(arguments, name) for name in ("seconds", "rounds", "workers", "orders")},
         "versions": {name: importlib.metadata.version(name) for name in OURS} | _programs(),
         "sides": {
@@ -193,24 +182,9 @@ def _programs() -> dict[str, str]:
     """Return the versions of the programs that no package brings."""
     from scoreline.serving.nginx import find_nginx
 
-    nginx = _printed([find_nginx(), "-v"]).rpartition("/")[2].split(" ")[0]
-    wrk = _printed([find_wrk(), "-v"]).split("\n")[0].removeprefix("wrk ").split(" ")[0]
+    nginx = printed([find_nginx(), "-v"]).rpartition("/")[2].split(" ")[0]
+    wrk = printed([find_wrk(), "-v"]).split("\n")[0].removeprefix("wrk ").split(" ")[0]
     return {"nginx": nginx, "wrk": wrk.rpartition("/")[2]}
-
-
-def _printed(command: list[str]) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    except OSError:
-        return ""
-    return (done.stdout or done.stderr).strip()
-
-
-def _cpu() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 def _whole(text: str) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from scoreline import App, Boolean, Category, Integer, Number, Rule, Text, Time, decision, probability, reason
 from scoreline.model.artifact import Artifact, Golden
 from scoreline.model.packing import Tree, pack_trees
+from scoreline.predictor import Predictor
 
 COLUMNS = ["order_id", "line", "at", "note", "stock", "status", "served", "price"]
 NOW = 1_625_430_662_000_000
@@ -57,3 +58,16 @@ LOW, HIGH = 1 / (1 + math.exp(1.5)), 1 / (1 + math.exp(-3.5))  # 0.5 is added to
 
 def artifact_of(learnt, golden=None):
     return Artifact(Path("model"), {}, learnt, golden or Golden([], {}), "")
+
+
+class Recording(Predictor):
+    """Keeps the matrices that it is given, and what it answers."""
+
+    def __init__(self, app, artifact):
+        super().__init__(app, artifact)
+        self.seen = []
+
+    def predict(self, matrix):
+        outputs = super().predict(matrix)
+        self.seen.append((matrix.copy(), outputs))
+        return outputs

@@ -82,12 +82,12 @@ def debt_to_income(monthly_debt, annual_income):
     return 12 * monthly_debt / np.maximum(annual_income, 1)
 
 
-def is_listed(state, states):
-    return np.array([s in (listed or "").split() for s, listed in zip(state, states, strict=True)], dtype=bool)
+def is_listed(state, lists, where_none=False):
+    return np.array([s in of.split() if of else where_none for s, of in zip(state, lists, strict=True)], dtype=bool)
 
 
 def offered_in_state(state, states):
-    return is_listed(state, states) | (states == None)  # noqa: E711 (each element)
+    return is_listed(state, states, where_none=True)
 
 
 def state_excluded(state, excluded_states):

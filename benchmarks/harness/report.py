@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 FLASK, ASGI, TRIAGE, PLAIN = "empty-flask", "empty-asgi", "triage", "plain"
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"  # those of other benchmarks have their name instead
 LIST_ROWS = 1_000
 Results = Mapping[str, Any]  # what run.py writes: {"machine": ..., "sides": {name: {"title", "rounds", ...}}}
 Round = Mapping[str, Any]
@@ -76,22 +76,41 @@ def bars(results: Results) -> list[Bar]:
     best = max(rates, key=lambda name: rates[name], default="none")
     differing = _differing(results, PLAIN)
     return [
-        _at_least(f"{TRIAGE} / {FLASK}, requests/s", 2.0, ratio(results, TRIAGE, FLASK, "many")),
-        _at_least(f"{TRIAGE} / {ASGI}, requests/s", 0.60, ratio(results, TRIAGE, ASGI, "many")),
-        _at_most(f"{TRIAGE} / {ASGI}, p99", 1.5, ratio(results, TRIAGE, ASGI, "many_p99")),
-        _at_most(f"{TRIAGE}, p99 in ms", 10, median(results, TRIAGE, "many_p99")),
-        _at_least(f"{PLAIN} / mlflow, requests/s", 40, ratio(results, PLAIN, "mlflow", "many")),
-        _at_least(f"{PLAIN} / best peer ({best}), requests/s", 10, ratio(results, PLAIN, best, "many")),
-        _at_least(f"{PLAIN} / onnx, requests/s", 1, ratio(results, PLAIN, "onnx", "many")),
-        _at_most(f"{PLAIN}, answers that differ", 0, None if differing is None else float(sum(differing))),
-        _at_least(f"{PLAIN}, records/s a core in lists", 50_000, median(results, PLAIN, "records_a_core")),
-        _at_most(f"{TRIAGE}, first answer in s", 1, median(results, TRIAGE, "start_s")),
+        at_least(f"{TRIAGE} / {FLASK}, requests/s", 2.0, ratio(results, TRIAGE, FLASK, "many")),
+        at_least(f"{TRIAGE} / {ASGI}, requests/s", 0.60, ratio(results, TRIAGE, ASGI, "many")),
+        at_most(f"{TRIAGE} / {ASGI}, p99", 1.5, ratio(results, TRIAGE, ASGI, "many_p99")),
+        at_most(f"{TRIAGE}, p99 in ms", 10, median(results, TRIAGE, "many_p99")),
+        at_least(f"{PLAIN} / mlflow, requests/s", 40, ratio(results, PLAIN, "mlflow", "many")),
+        at_least(f"{PLAIN} / best peer ({best}), requests/s", 10, ratio(results, PLAIN, best, "many")),
+        at_least(f"{PLAIN} / onnx, requests/s", 1, ratio(results, PLAIN, "onnx", "many")),
+        at_most(f"{PLAIN}, answers that differ", 0, None if differing is None else float(sum(differing))),
+        at_least(f"{PLAIN}, records/s a core in lists", 50_000, median(results, PLAIN, "records_a_core")),
+        at_most(f"{TRIAGE}, first answer in s", 1, median(results, TRIAGE, "start_s")),
     ]
 
 
 def tables(results: Results) -> dict[str, list[list[str]]]:
     """Return the tables, each a list of rows of text, the first the head."""
-    return {"single": _single_table(results), "lists": _list_table(results), "bars": _bar_table(results)}
+    return {"single": _single_table(results), "lists": _list_table(results), "bars": bar_table(bars(results))}
+
+
+def bar_table(held: Sequence[Bar]) -> list[list[str]]:
+    """Return bars as a table, the first row its head."""
+    rows = [["bar", "wanted", "got", ""]]
+    for bar in held:
+        verdict = "not run" if bar.is_met is None else "met" if bar.is_met else "not met"
+        rows.append([bar.what, bar.wanted, "" if bar.got is None else _precise(bar.got), verdict])
+    return rows
+
+
+def at_least(what: str, wanted: float, got: float | None) -> Bar:
+    """Return a bar that is met from `wanted` on."""
+    return Bar(what, f">= {_precise(wanted)}", got, None if got is None else got >= wanted)
+
+
+def at_most(what: str, wanted: float, got: float | None) -> Bar:
+    """Return a bar that is met up to `wanted`."""
+    return Bar(what, f"<= {_precise(wanted)}", got, None if got is None else got <= wanted)
 
 
 def as_text(rows: Sequence[Sequence[str]]) -> str:
@@ -126,19 +145,20 @@ def as_page(results: Results) -> str:
     return "\n\n".join(parts)
 
 
-def rewrite_block(text: str, page: str) -> str:
-    """Put a page between the markers of a text; ValueError unless each marker stands there once, in order.
+def rewrite_block(text: str, page: str, name: str = "bench") -> str:
+    """Put a page between the markers of this name; ValueError unless each marker stands in the text once, in order.
 
     Examples
     --------
     >>> rewrite_block(f"before {BEGIN} old {END} after", "new").splitlines()
     ['before <!-- bench: begin -->', '', 'new', '', '<!-- bench: end --> after']
     """
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"expected {BEGIN} and then {END} once each")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{page}\n\n{END}{after}"
+    begin, end = BEGIN.replace("bench", name), END.replace("bench", name)
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"expected {begin} and then {end} once each")
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{page}\n\n{end}{after}"
 
 
 def not_run(results: Results) -> dict[str, str]:
@@ -189,14 +209,6 @@ def _list_table(results: Results) -> list[list[str]]:
     return rows
 
 
-def _bar_table(results: Results) -> list[list[str]]:
-    rows = [["bar", "wanted", "got", ""]]
-    for bar in bars(results):
-        verdict = "not run" if bar.is_met is None else "met" if bar.is_met else "not met"
-        rows.append([bar.what, bar.wanted, "" if bar.got is None else _precise(bar.got), verdict])
-    return rows
-
-
 def _differing(results: Results, side: str) -> tuple[int, int] | None:
     """Return the most labels and probabilities that differed in any check of a side."""
     checks = [one[when] for one in _rounds(results, side) for when in ("before", "after")]
@@ -224,14 +236,6 @@ def _versions(results: Results) -> str:
     for side in results["sides"].values():
         shown |= {name: version for name, version in side["versions"].items() if name not in shown}
     return ", ".join(f"{name} {version}" for name, version in sorted(shown.items()))
-
-
-def _at_least(what: str, wanted: float, got: float | None) -> Bar:
-    return Bar(what, f">= {_precise(wanted)}", got, None if got is None else got >= wanted)
-
-
-def _at_most(what: str, wanted: float, got: float | None) -> Bar:
-    return Bar(what, f"<= {_precise(wanted)}", got, None if got is None else got <= wanted)
 
 
 def _precise(value: float) -> str:

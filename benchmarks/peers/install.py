@@ -38,8 +38,13 @@ class Peer:
     versions: dict[str, str]
 
 
-def install(name: str, cache: Path, model: Path) -> Peer:
-    """Make a peer's environment, or find it made; RuntimeError says why it can't be."""
+def install(name: str, cache: Path, model: Path | None) -> Peer:
+    """Make a peer's environment, or find it made; RuntimeError says why it can't be.
+
+    Parameters
+    ----------
+    model : what `plain/train.py` wrote; None for a peer that needs no model
+    """
     requirements = HERE / name / "requirements.txt"
     folder = cache / "peers" / name
     stamp, wanted = folder / "stamp", _wanted(name, model)
@@ -52,7 +57,7 @@ def install(name: str, cache: Path, model: Path) -> Peer:
         pip = [str(folder / "env/bin/python"), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
         _run([*pip, "--only-binary", ":all:", "-r", str(requirements)], INSTALL_S)
         script = HERE / name / "prepare.py"
-        if script.is_file():
+        if model is not None and script.is_file():
             environment = clean_environment() | model_variables(model, prepared)
             _run([str(folder / "env/bin/python"), str(script)], PREPARE_S, environment)
         stamp.write_text(wanted)
@@ -77,10 +82,11 @@ def clean_environment() -> dict[str, str]:
     return kept | threads | quiet
 
 
-def _wanted(name: str, model: Path) -> str:
+def _wanted(name: str, model: Path | None) -> str:
     """Return a digest of all that an environment is made from."""
     digest = hashlib.sha256(sys.version.encode())
-    for path in (HERE / name / "requirements.txt", HERE / name / "prepare.py", model / "model.joblib"):
+    made_from = [HERE / name / "requirements.txt", HERE / name / "prepare.py"]
+    for path in [*made_from, *([] if model is None else [model / "model.joblib"])]:
         digest.update(path.read_bytes() if path.is_file() else b"")
     return digest.hexdigest()
 

@@ -71,9 +71,9 @@ def staged(folder: Path) -> Iterator[Path]:
             yield staging
             for path in staging.rglob("*"):
                 if path.is_file():
-                    _flush(path)
+                    flush(path)
             os.replace(staging, folder / _COMMIT)
-            _flush(folder)
+            flush(folder)
             finish_commit(folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -101,7 +101,8 @@ def finish_commit(folder: Path) -> None:
         ) from error
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Have the disk keep what was written to a file or a folder."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

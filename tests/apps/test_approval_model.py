@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from lines import Recording
 from offers import plain_columns
 
 from scoreline.app.load import load_app
@@ -45,19 +46,6 @@ def typed(row):
 FIELDS = tuple(read("applicants")[0])
 APPLICANTS = [typed(row) for row in read("applicants")]
 ORDINARY, EXTREME = APPLICANTS[:3], APPLICANTS[9:60:10]
-
-
-class Recording(Predictor):
-    """Keeps the matrices that it is given, and what it answers."""
-
-    def __init__(self, app, artifact):
-        super().__init__(app, artifact)
-        self.seen = []
-
-    def predict(self, matrix):
-        outputs = super().predict(matrix)
-        self.seen.append((matrix.copy(), outputs))
-        return outputs
 
 
 @dataclass

@@ -69,6 +69,15 @@ def test_up_decides_every_order_as_the_rules_say_and_leaves_nothing_behind(up, a
     }
 
 
+def test_up_serves_from_a_state_of_its_own_unless_one_is_named(up, app, tmp_path):
+    write_sample(app / "data", orders=60)
+    assert up(app).wait(120) == 0
+    assert not (app / "state").exists()  # another server of this app there takes on nothing that is tried here
+    assert up(app, "--state", str(tmp_path / "kept")).wait(120) == 0
+    assert not (app / "state").exists()
+    assert (tmp_path / "kept/generations").is_dir()
+
+
 def test_up_with_a_port_that_is_taken_is_exit_1_and_says_so(up, app):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         command = up(app, "--port", str(taken.getsockname()[1]))

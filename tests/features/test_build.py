@@ -14,6 +14,7 @@ from scoreline.features.engines.embedded import EmbeddedEngine
 from scoreline.features.stamp import read_stamp
 from scoreline.files import staged
 from scoreline.store.embedded import EmbeddedStore
+from scoreline.store.writer import StoreWriter
 
 ORDERS = [f"O{n},C1,2021-07-04 12:00:00,007,2,z" for n in range(100)]
 
@@ -260,7 +261,7 @@ def test_the_self_check_catches_a_wrong_value_and_keeps_the_old_results(
 
 def test_the_self_check_catches_a_row_that_the_store_holds_otherwise(order_triage, write, build, monkeypatch):
     write(orders=ORDERS)
-    monkeypatch.setattr("scoreline.features.build._store_rows", lambda batch: [])
+    monkeypatch.setattr(StoreWriter, "add_batch", lambda store, batch: None)
     with pytest.raises(FeatureError, match="line 2 is not in the online store as in the table"):
         build(order_triage)
 

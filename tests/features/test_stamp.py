@@ -53,6 +53,15 @@ def test_what_changes_no_feature_changes_no_digest(order_triage, stamped, write,
     assert build(order_triage).digest == digest
 
 
+def test_a_store_of_another_format_has_another_digest_so_that_servers_take_it_on(
+    order_triage, stamped, build, monkeypatch
+):
+    digest = read_stamp(stamped).digest
+    monkeypatch.setattr("scoreline.features.build.STORE_FORMAT", 3)
+    assert build(order_triage).digest != digest
+    assert len(list((stamped / "store").iterdir())) == 2
+
+
 @pytest.mark.parametrize("name", ["feature.csv", "feature.parquet", "targets.parquet", "store"])
 @pytest.mark.parametrize("tear", ["cut", "changed", "missing"])
 def test_a_torn_file_is_refused_and_named(stamped, name, tear):

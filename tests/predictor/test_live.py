@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from lines import artifact_of
+from lines import Recording, artifact_of
 from offers import AS_ROWS, PERSON, Workshop, made_up_tables, person, plain_features, plain_word
 
 from scoreline.errors import FeatureError
@@ -31,19 +31,6 @@ class ByFee(Predictor):
         outputs = super().predict(matrix)
         odds = matrix[:, self.inputs.position("fee")]
         return {**outputs, "odds": np.where(outputs["lenders_word"] < 3, 0.0, odds)}
-
-
-class Recording(Predictor):
-    """Keeps the matrices that it is given, and what it answers."""
-
-    def __init__(self, app, artifact):
-        super().__init__(app, artifact)
-        self.seen = []
-
-    def predict(self, matrix):
-        outputs = super().predict(matrix)
-        self.seen.append((matrix.copy(), outputs))
-        return outputs
 
 
 @pytest.fixture

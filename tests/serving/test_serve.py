@@ -250,6 +250,7 @@ def test_workers_run_one_thread_each_until_a_large_body_comes(start, keys):
     server = start()
     for key in keys:
         server.post(key)
+    wait_until(lambda: len(server.workers()) == 2)
     assert [worker.num_threads() for worker in server.workers()] == [1, 1]
 
 
@@ -355,6 +356,7 @@ def test_ping_is_200_at_once_while_every_worker_is_busy(start, slow, keys, threa
 
 def test_a_request_past_the_deadline_is_504_and_its_worker_is_replaced(start, slow, keys, threads):
     server = start(slow.folder, MODEL_SERVER_TIMEOUT="2")
+    wait_until(lambda: len(server.workers()) == 2)  # it is ready with the first
     workers = {worker.pid for worker in server.workers()}
     slow.take(60)
     began = time.monotonic()

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoreline import Boolean, Category, Integer, Number, Text, Time
-from scoreline.tables.typed import convert_strings
+from scoreline.tables.times import usual_times
+from scoreline.tables.typed import _unusual_times, convert_strings, only_years_1_to_9999
 
 BAD = "bad"
 
@@ -245,6 +246,67 @@ def test_a_date_alone_is_its_midnight(day):
 def test_numbers_come_back_as_python_writes_them(number, integer):
     assert convert(Number(), repr(number)) == [number]
     assert convert(Integer(), str(integer)) == [integer]
+
+
+# Text that is nearly good, put together from pieces: whatever its neighbours are, it is read as it is alone.
+NUMBER_PIECES = [
+    "",
+    "0",
+    "7",
+    "42",
+    "9" * 17,
+    "-",
+    "+",
+    ".",
+    ".0",
+    ".5",
+    "e3",
+    "E-2",
+    " ",
+    "x",
+    "0x1F",
+    "nan",
+    "inf",
+    "i",
+]
+NEARLY_NUMBERS = st.none() | st.lists(st.sampled_from(NUMBER_PIECES), max_size=4).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(NEARLY_NUMBERS, max_size=4), st.sampled_from([Integer(), Number(), Boolean()]))
+def test_a_value_is_read_alike_whatever_stands_beside_it(texts, kind):
+    alone = [convert(kind, text)[0] for text in texts]
+    assert convert(kind, *texts) == alone
+    assert convert(kind, *texts, "two", " 1 ", "1.0")[: len(texts)] == alone
+
+
+YEARS, DAYS = (
+    ["2021", "2020", "1900", "0001", "0000", "9999", "20a1"],
+    ["-02-29", "-07-04", "-12-31", "-13-01", "-04-31", "/07/04"],
+)
+CLOCKS = ["", "T12:00", " 23:59", "T24:00", "x12:00", " 12:60", "T12:00:05", " 12:00:60", "T12:0x:05", "T10"]
+FRACTIONS = ["", ".5", ".123456", ".12345x", ".1234567", ","]
+ZONES = ["", "Z", "z", "+02:00", "-23:59", "+24:00", "+02:60", "-0530", "+02", " UTC", " +02:00"]
+NEARLY_TIMES = st.tuples(*map(st.sampled_from, (YEARS, DAYS, CLOCKS, FRACTIONS, ZONES))).map("".join)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.none() | NEARLY_TIMES, min_size=1, max_size=6), st.integers(0, 2))
+def test_the_quick_way_to_read_a_time_agrees_with_the_complete_one(texts, first):
+    strings = pa.array(texts, pa.string())[first:]
+    complete = only_years_1_to_9999(_unusual_times(strings))
+    assert convert_strings(strings, Time()).values.equals(complete)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29)))
+def test_the_quick_way_takes_what_is_usual(moment):
+    day, clock, micros = moment.date().isoformat(), moment.time().isoformat("seconds"), f"{moment.microsecond:06}"
+    texts = [day, f"{day} {clock[:5]}", f"{day}T{clock}"]
+    texts += [
+        f"{day} {clock}{fraction}{zone}" for fraction in ("", f".{micros}") for zone in ("", "Z", "+02:00", "-11:30")
+    ]
+    assert usual_times(pa.array(texts))[1].all()
 
 
 def test_an_empty_column_has_its_type():

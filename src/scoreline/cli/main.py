@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import signal
 import sys
@@ -32,7 +31,7 @@ class _InOrder(click.Group):
 
 
 @click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(importlib.metadata.version("scoreline"), message="scoreline %(version)s")
+@click.version_option(package_name="scoreline", message="scoreline %(version)s")  # looked up when asked for
 def scoreline() -> None:
     """Take a tabular model from raw tables to a production scoring service.
 

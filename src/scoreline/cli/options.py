@@ -18,7 +18,6 @@ _TYPES: dict[str, Any] = {
     "concurrency": click.IntRange(1),
 }
 FOLDERS = ("app", "data", "model", "results")
-STATE_NAMED = "scoreline.state"  # in a command's context: whether --state was given
 SERVED = (*FOLDERS, "state", "data_url")  # what generations are made from, and where they are kept
 
 
@@ -29,7 +28,6 @@ def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         def with_settings(**given: Any) -> None:
             own = {setting.name: given.pop(setting.name) for setting in wanted}
-            click.get_current_context().meta[STATE_NAMED] = own.get("state") is not None
             command(settings=settings_of(own), **given)
 
         with_settings.__doc__ = command.__doc__

@@ -18,7 +18,7 @@ import click
 
 from scoreline.cli.feature import run_feature
 from scoreline.cli.inference import run_inference
-from scoreline.cli.options import FOLDERS, SERVED, STATE_NAMED, options
+from scoreline.cli.options import FOLDERS, options
 from scoreline.cli.train import run_train
 from scoreline.errors import ServeError
 from scoreline.settings import Settings, variables_of
@@ -27,13 +27,18 @@ _READY_S, _STOP_S = 90, 35
 
 
 @click.command(short_help="feature, train, serve and inference, one after the other.")
-@options(*SERVED, "workers", "concurrency")
+@options(*FOLDERS, "data_url", "workers", "concurrency")
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=None,
     help="The port to serve on. Default: a free one, unless the environment names one.  "
     "[env: SAGEMAKER_BIND_TO_PORT, SCORELINE_PORT]",
 )  # fmt: skip
-def up(settings: Settings, port: int | None) -> None:
+@click.option(
+    "--state", type=click.Path(file_okay=False, path_type=Path), default=None,
+    help="Where this server's generations are kept. Default: a folder of its own, removed at the end.  "
+    "[env: SCORELINE_STATE]",
+)  # fmt: skip
+def up(settings: Settings, port: int | None, state: Path | None) -> None:
     """Run feature, train, serve and inference, one after the other, then stop the server.
 
     Ends with where the results are; exits 0 if every record was scored.
@@ -46,20 +51,20 @@ def up(settings: Settings, port: int | None) -> None:
     started = time.monotonic()
     run_feature(settings)
     run_train(settings)
-    with _own_state(settings) as settings, _server(settings):
+    named = any(os.environ.get(variable) for variable in variables_of("state"))
+    with _own_state(state or (settings.state if named else None)) as own, _server(replace(settings, state=own)):
         run_inference(settings, f"http://127.0.0.1:{settings.port}")
     click.echo(f"up: done in {time.monotonic() - started:.1f} s, the server is stopped")
 
 
 @contextlib.contextmanager
-def _own_state(settings: Settings) -> Iterator[Settings]:
-    """Give this run's server a state folder of its own, so that no other server takes on what is tried here."""
-    context = click.get_current_context()
-    if os.environ.get(variables_of("state")[0]) or context.meta.get(STATE_NAMED):
-        yield settings
+def _own_state(named: Path | None) -> Iterator[Path]:
+    """Give the state folder that was named, else one of this run alone: no other server takes on what is tried."""
+    if named is not None:
+        yield named
         return
     with tempfile.TemporaryDirectory(prefix="scoreline-") as folder:
-        yield replace(settings, state=Path(folder))
+        yield Path(folder)
 
 
 @contextlib.contextmanager

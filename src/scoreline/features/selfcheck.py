@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from scoreline.app.features import Latest, Lookup, live_order
@@ -16,21 +18,24 @@ from scoreline.app.table import Column
 from scoreline.errors import FeatureError
 from scoreline.features.arrays import apply_functions
 from scoreline.features.engines.embedded import EmbeddedEngine
-from scoreline.features.plan import Plan
+from scoreline.features.plan import Join, Plan
 from scoreline.store.embedded import EmbeddedStore
+from scoreline.tables.read import LINE
 from scoreline.tables.typed import arrow_type
 
 ROWS = 200
 _MISMATCH = "the feature table failed its own check and nothing was replaced"
 
 
-def check_features(plan: Plan, engine: EmbeddedEngine, parquet: Path, store: Path | None, lines: Sequence[int]) -> int:
+def check_features(
+    plan: Plan, engine: EmbeddedEngine, parquet: Path, store: Path | None, lines: np.ndarray[Any, Any]
+) -> int:
     """Check a feature table that was just built; return how many rows were compared.
 
     Parameters
     ----------
     store : its online store; None where the app has none
-    lines : for each row of the feature table, its line in the spine's file
+    lines : int64, for each row of the feature table its line in the spine's file
 
     Raises
     ------
@@ -44,7 +49,7 @@ def check_features(plan: Plan, engine: EmbeddedEngine, parquet: Path, store: Pat
         built = _rows_at(plan, file, positions)
     if not positions:
         return 0
-    plain = plain_rows(plan, engine, [lines[position] for position in positions])
+    plain = plain_rows(plan, engine, lines[positions].tolist())
     reader = None if store is None else EmbeddedStore(store)
     for position, got, expected in zip(positions, built, plain, strict=True):
         for name, value in expected.items():
@@ -60,15 +65,72 @@ def check_features(plan: Plan, engine: EmbeddedEngine, parquet: Path, store: Pat
 
 
 def plain_rows(plan: Plan, engine: EmbeddedEngine, lines: Sequence[int]) -> list[dict[str, Any]]:
-    """Compute feature rows with plain loops over the loaded tables, one row at a time."""
+    """Compute feature rows one at a time, with plain loops over the loaded tables."""
     rows = engine.rows_at(plan.spine, lines)
-    others: dict[str, dict[tuple[Any, ...], list[dict[str, Any]]]] = {}
+    newest: dict[str, list[dict[str, Any] | None]] = {}
+    others: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {}
     for join in plan.joins:
-        by_key = others.setdefault(join.table.name, {})
-        by_spine = all(part in plan.spine.columns for part in join.table.key)
-        for other in engine.rows_of(join.table, rows) if by_spine else engine.all_rows(join.table):
-            by_key.setdefault(tuple(other[name] for name in join.table.key), []).append(other)
-    return [_plain_row(plan, row, others) for row in rows]
+        spec = join.table
+        if spec.time is not None:
+            newest[spec.name] = _newest_rows(plan, join, engine, rows)
+            continue
+        by_key = others.setdefault(spec.name, {})
+        by_spine = all(part in plan.spine.columns for part in spec.key)
+        batches = engine.rows_of(spec, rows) if by_spine else engine.all_rows(spec)
+        for other in (row for batch in batches for row in batch.to_pylist()):
+            by_key[tuple(other[name] for name in spec.key)] = other
+    return [
+        _plain_row(plan, row, {name: found[i] for name, found in newest.items()}, others) for i, row in enumerate(rows)
+    ]
+
+
+def _newest_rows(
+    plan: Plan, join: Join, engine: EmbeddedEngine, rows: Sequence[dict[str, Any]]
+) -> list[dict[str, Any] | None]:
+    """Find for each row the newest event of its key by then; of several at one instant the last in the file."""
+    spec = join.table
+    wanted = [pa.array([row[name] for row in rows], arrow_type(spec.columns[name])) for name in spec.key]
+    code = _coder(wanted)
+    own = code(wanted)
+    until = [np.datetime64(row[plan.spine.time or ""], "us") for row in rows]
+    best: list[tuple[np.datetime64, int, dict[str, Any]] | None] = [None] * len(rows)
+    for batch in engine.rows_of(spec, rows):
+        codes = code([batch.column(name) for name in spec.key])
+        times, lines = batch.column(spec.time).to_numpy(), batch.column(LINE).to_numpy()
+        order = np.argsort(codes, kind="stable")
+        begins, ends = (np.searchsorted(codes[order], own, side=side) for side in ("left", "right"))
+        for i, (begin, end) in enumerate(zip(begins, ends, strict=True)):
+            events = order[begin:end]
+            events = events[times[events] <= until[i]]
+            if len(events):
+                events = events[times[events] == times[events].max()]
+                last = events[lines[events].argmax()]
+                found = best[i]
+                if found is None or (times[last], lines[last]) > found[:2]:
+                    best[i] = times[last], lines[last], batch.slice(last, 1).to_pylist()[0]
+    return [None if found is None else found[2] for found in best]
+
+
+def _coder(wanted: Sequence[pa.Array]) -> Callable[[Sequence[pa.Array]], np.ndarray[Any, Any]]:
+    """Make a function from keys to numbers: the same for equal keys, one more than any for keys that are not wanted."""
+    steps: list[tuple[pa.Array, np.ndarray[Any, Any]]] = []
+
+    def code(keys: Sequence[pa.Array]) -> np.ndarray[Any, Any]:
+        codes = np.zeros(len(keys[0]), np.int64)
+        for key, (values, known) in zip(keys, steps, strict=False):
+            combined = codes * (len(values) + 1) + _place_in(key, values)
+            place = np.minimum(np.searchsorted(known, combined), len(known) - 1)
+            codes = np.where(known[place] == combined, place, len(known))
+        return codes
+
+    for part, key in enumerate(wanted):
+        values = pc.unique(key)
+        steps.append((values, np.unique(code(wanted[: part + 1]) * (len(values) + 1) + _place_in(key, values))))
+    return code
+
+
+def _place_in(key: pa.Array, values: pa.Array) -> np.ndarray[Any, Any]:
+    return pc.fill_null(pc.index_in(key, value_set=values), len(values)).to_numpy().astype(np.int64)
 
 
 def store_row(values: Sequence[Any]) -> list[Any]:
@@ -81,7 +143,10 @@ _MICROSECOND = datetime.resolution
 
 
 def _plain_row(
-    plan: Plan, row: dict[str, Any], others: dict[str, dict[tuple[Any, ...], list[dict[str, Any]]]]
+    plan: Plan,
+    row: dict[str, Any],
+    newest: dict[str, dict[str, Any] | None],
+    others: dict[str, dict[tuple[Any, ...], dict[str, Any]]],
 ) -> dict[str, Any]:
     known: dict[str, Any] = dict(row)
     for feature in live_order(plan.features):
@@ -90,15 +155,8 @@ def _plain_row(
         elif isinstance(feature.source, (Latest, Lookup)):
             column = feature.source.column
             spec = column.table.spec
-            found = None
             key = tuple(row[name] if name in row else known[name] for name in spec.key)
-            for other in others[spec.name].get(key, []):
-                if spec.time is None:
-                    found = found or other
-                elif other[spec.time] <= row[plan.spine.time or ""] and (
-                    found is None or other[spec.time] >= found[spec.time]
-                ):
-                    found = other
+            found = newest[spec.name] if spec.name in newest else others[spec.name].get(key)
             known[feature.name] = None if found is None else found[column.name]
     types = dict(plan.spine.columns) | {f.name: f.type for f in plan.features if not f.is_function}
     arrays = {name: pa.array([known[name]], arrow_type(kind)) for name, kind in types.items()}

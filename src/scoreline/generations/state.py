@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from scoreline.errors import GenerationError
-from scoreline.files import write_atomically
+from scoreline.files import flush, write_atomically
 from scoreline.generations.manifest import Generation, read_manifest
 
 KEPT = 4  # generations besides the published one, to roll back to
@@ -135,9 +135,9 @@ class StateFolder:
         published = generation.numbered(max([self.number, *kept]) + 1)
         published.write(staging)
         for path in [*staging.rglob("*"), staging]:
-            _flush(path)
+            flush(path)
         os.replace(staging, self.path / "generations" / published.name)
-        _flush(self.path / "generations")
+        flush(self.path / "generations")
         with (self.path / "published").open("r+b") as file, mmap.mmap(file.fileno(), _BYTES) as shared:
             shared[:_BYTES] = published.number.to_bytes(_BYTES, "little")
             shared.flush()
@@ -245,11 +245,3 @@ def number_of(folder: Path) -> int:
 def utc_now() -> str:
     """Return this moment as times are written everywhere."""
     return datetime.now(UTC).strftime(_TIME_FORMAT)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -6,7 +6,6 @@ has a socket of its own; nginx brings it the app's refresh route and `/generatio
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import random
@@ -24,13 +23,12 @@ from scoreline.generations.builder import Builder, describe_state
 from scoreline.generations.state import StateFolder
 from scoreline.serving.access import PEER_HEADER, Access, container_gateway
 from scoreline.serving.problems import Problem
+from scoreline.serving.process import RUN_DIR_VARIABLE, end_with_parent
 from scoreline.serving.start import make_builder, source_of
 from scoreline.serving.unix_http import Handler, UnixServer
 from scoreline.settings import Settings, resolve_settings
 
 SOCKET, GENERATIONS_ROUTE = "builder.sock", "/generations"
-RUN_DIR_VARIABLE = "SCORELINE_RUN_DIR"
-_PR_SET_PDEATHSIG = 1
 _JITTER = 0.1  # of the interval, so that containers started together do not ask together
 _log = logging.getLogger("scoreline.builder")
 
@@ -134,7 +132,7 @@ def poll(builder: Builder, every_s: int, stop: threading.Event) -> None:
 
 def main() -> None:
     """Serve until SIGTERM."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    end_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # the state folder survives an end at any point
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(format="serve: %(message)s", stream=sys.stderr, level=logging.WARNING)

@@ -10,19 +10,22 @@ from collections.abc import Callable
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-from flask import Flask
+from typing import TYPE_CHECKING
 
 from scoreline.errors import ScorelineError
 from scoreline.serving.asgi_app import AsgiShell, end_soon
-from scoreline.serving.flask_app import create_app
+from scoreline.serving.process import PUBLISHED_VARIABLE
 from scoreline.serving.service import OWN_PREDICTOR, Service, end_after_this_request, load_service
 from scoreline.settings import Settings, resolve_settings
 
-PUBLISHED_VARIABLE = "SCORELINE_PUBLISHED"  # set by the supervisor, which has looked at the sources just before
+if TYPE_CHECKING:
+    from flask import Flask
 
 
 def wsgi_app() -> Flask:
     """Return the Flask application of the app in SCORELINE_APP."""
+    from scoreline.serving.flask_app import create_app  # the ASGI shell has no use for Flask
+
     return create_app(_load(end_after_this_request)[0])
 
 

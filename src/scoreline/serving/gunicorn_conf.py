@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from scoreline.serving.plan import socket_paths
+from scoreline.serving.process import RUN_DIR_VARIABLE, SCOREBOARD, WORKER_CLASS_VARIABLE, end_with_parent
 from scoreline.serving.scoreboard import Scoreboard
 
-# What the supervisor passes: SCORELINE_RUN_DIR, and the worker plan and timeout that it worked out.
-RUN_DIR_VARIABLE = "SCORELINE_RUN_DIR"
-WORKER_CLASS_VARIABLE = "SCORELINE_WORKER_CLASS"
-SCOREBOARD = "scoreboard"
 KEEPALIVE_S = 75  # longer than nginx's for its upstreams, 60 s: it must not find a connection just closed
-_PR_SET_PDEATHSIG = 1
 
 _run_dir = Path(os.environ[RUN_DIR_VARIABLE])
 _timeout_s = int(os.environ["MODEL_SERVER_TIMEOUT"])
@@ -41,7 +35,7 @@ accesslog = None
 
 def on_starting(server: Any) -> None:
     """End with the supervisor, even if that was killed with -9."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    end_with_parent()
 
 
 def pre_fork(server: Any, worker: Any) -> None:

@@ -21,6 +21,7 @@ from scoreline.serving.unix_http import Handler, UnixServer
 
 GOLDEN_FRESH_S = 2.0
 PROBE_EVERY_S = 0.5
+_STARTING_EVERY_S = 0.02  # until the first good answer
 
 
 class Health:
@@ -68,7 +69,7 @@ class Health:
     def _watch(self, path: Path) -> None:
         while not self._stop.is_set():
             self._probe(path)
-            self._stop.wait(PROBE_EVERY_S)
+            self._stop.wait(PROBE_EVERY_S if self._last_good > 0 else _STARTING_EVERY_S)
 
     def _probe(self, path: Path) -> None:
         connection = _UnixConnection(path, timeout=self._timeout_s)

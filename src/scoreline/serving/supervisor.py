@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import secrets
@@ -27,10 +26,16 @@ from scoreline.generations.state import StateFolder
 from scoreline.serving.answer import PROBE_VARIABLE
 from scoreline.serving.builder import GENERATIONS_ROUTE
 from scoreline.serving.builder import SOCKET as BUILDER_SOCKET
-from scoreline.serving.entry import PUBLISHED_VARIABLE
 from scoreline.serving.health import Health, HealthServer
 from scoreline.serving.nginx import FOREGROUND, find_nginx, render_configuration, unprivileged_user
 from scoreline.serving.plan import WorkerPlan, plan_workers, socket_paths
+from scoreline.serving.process import (
+    PUBLISHED_VARIABLE,
+    RUN_DIR_VARIABLE,
+    SCOREBOARD,
+    WORKER_CLASS_VARIABLE,
+    end_with_parent,
+)
 from scoreline.serving.scoreboard import SLOTS, Scoreboard
 from scoreline.serving.service import load_service
 from scoreline.serving.start import open_generation, source_of
@@ -39,10 +44,8 @@ from scoreline.settings import Settings, variables_of
 DRAIN_S = 25  # SageMaker sends SIGKILL 30 s after SIGTERM
 _START_S = 60
 _OWN_WSGI = "wsgi.py"
-WORKER_CLASS_VARIABLE = "SCORELINE_WORKER_CLASS"  # as in gunicorn_conf.py, which gunicorn alone can import
 _BUILDER_PAUSE_S = 1.0  # between two starts of the builder
 PARENT_VARIABLE = "SCORELINE_ENDS_WITH_PARENT"  # set by `up`, so that a kill -9 of it leaves no server behind
-_PR_SET_PDEATHSIG = 1
 
 
 def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[[], None] | None = None) -> None:
@@ -63,7 +66,7 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
         App, model or feature table are missing, damaged or do not belong together.
     """
     if PARENT_VARIABLE in os.environ:
-        _end_with_parent()
+        end_with_parent()
     refuse_taken_port(settings.host, settings.port)
     plan = plan_workers(settings.workers)
     if plan.workers > SLOTS:
@@ -128,7 +131,7 @@ class _Supervisor:
         self._settings, self._plan, self._run_dir, self._say = settings, plan, run_dir, say
         self._state, self._number = state, state.number
         self._operator_routes = [GENERATIONS_ROUTE, *([refresh_route] if refresh_route else [])]
-        self._board = Scoreboard(run_dir / "scoreboard")
+        self._board = Scoreboard(run_dir / SCOREBOARD)
         self._probe_path = f"/-/golden/{secrets.token_hex(16)}"
         own_wsgi = (settings.app / _OWN_WSGI).is_file()
         self._worker_class = "sync" if own_wsgi else settings.worker_class
@@ -191,7 +194,7 @@ class _Supervisor:
         program = find_nginx(self._settings.nginx)
         nginx = [program, "-e", "stderr", "-g", FOREGROUND, "-p", str(self._run_dir), "-c", str(configuration)]
         self._mind_builder()
-        self._parts["nginx"] = subprocess.Popen(nginx, start_new_session=True, preexec_fn=_end_with_parent)
+        self._parts["nginx"] = subprocess.Popen(nginx, start_new_session=True, preexec_fn=end_with_parent)
         threading.Thread(target=server.serve_forever, name="ping", daemon=True).start()
         self._health.watch()
 
@@ -202,7 +205,7 @@ class _Supervisor:
             for name in ("app", "data", "model", "results", "state")
         }
         url = {} if self._settings.data_url is None else {variables_of("data_url")[0]: self._settings.data_url}
-        return os.environ | folders | url | {"SCORELINE_RUN_DIR": str(self._run_dir), "PYTHONUNBUFFERED": "1"}
+        return os.environ | folders | url | {RUN_DIR_VARIABLE: str(self._run_dir), "PYTHONUNBUFFERED": "1"}
 
     def _mind_builder(self) -> None:
         """Start the builder, and start it anew when it has ended: what is published is answered from without it."""
@@ -285,8 +288,3 @@ class _Supervisor:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(part.pid, signal.SIGKILL)
             part.wait()
-
-
-def _end_with_parent() -> None:
-    """Let the kernel stop this process when the one that started it is killed with -9."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -12,57 +12,13 @@ import lmdb
 import msgspec
 
 from scoreline.errors import StoreError
-from scoreline.store.keys import encode_key
+from scoreline.store.keys import RESERVED, encode_key
 
-FORMAT = 1
-_META_KEY = b"\x00meta"
-_FIRST_MAP_BYTES = 64 << 20
+FORMAT = 2
+META_KEY = RESERVED + b"meta"
 
 Key = tuple[str | int, ...]
 Row = list[Any]  # key parts, event time if any, features, in the feature table's order; times in microseconds, UTC
-
-
-class StoreWriter:
-    """Writes a new store file. A context manager; nothing else may have the file open.
-
-    Parameters
-    ----------
-    key_width : int
-        How many of a row's first values are its key.
-    meta : mapping
-        What the store says of itself; `read_meta` returns it.
-    """
-
-    def __init__(self, path: Path, key_width: int, meta: Mapping[str, Any]) -> None:
-        self._env = lmdb.open(
-            str(path), subdir=False, lock=False, map_size=_FIRST_MAP_BYTES, sync=False, metasync=False, max_dbs=0
-        )
-        self._width, self._map_bytes = key_width, _FIRST_MAP_BYTES
-        self._encode = msgspec.msgpack.Encoder().encode
-        self._put([(_META_KEY, self._encode({"format": FORMAT, **meta}))])
-
-    def __enter__(self) -> StoreWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._env.sync(True)
-        self._env.close()
-
-    def add(self, rows: Iterable[Row]) -> None:
-        """Add rows; their keys must be new."""
-        width, encode = self._width, self._encode
-        # in key order, since LMDB fills its pages best so
-        self._put(sorted((encode_key(row[:width]), encode(row)) for row in rows))
-
-    def _put(self, items: Sequence[tuple[bytes, bytes]]) -> None:
-        while True:
-            try:
-                with self._env.begin(write=True) as transaction, transaction.cursor() as cursor:
-                    cursor.putmulti(items)
-                return
-            except lmdb.MapFullError:
-                self._map_bytes *= 2
-                self._env.set_mapsize(self._map_bytes)
 
 
 class EmbeddedStore:
@@ -77,51 +33,64 @@ class EmbeddedStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._env: lmdb.Environment | None = None
-        self._pid = 0
         self._opening = threading.Lock()  # two threads may be the first at once, and LMDB opens a file once a process
         self._decode = msgspec.msgpack.Decoder(list).decode
 
     def read_meta(self) -> dict[str, Any]:
         """Return what the writer was told to keep."""
-        raw = self._read(_META_KEY)
+        with (self._env or self._open()).begin() as transaction:
+            raw = transaction.get(META_KEY)
         meta: dict[str, Any] = msgspec.msgpack.decode(raw) if raw else {}
         if meta.get("format") != FORMAT:
-            raise StoreError(f"{self.path}: is store format {meta.get('format')}; this version reads {FORMAT}")
+            raise StoreError(
+                f"{self.path}: is store format {meta.get('format', 'unknown')}; this version reads {FORMAT}. "
+                "Run `scoreline feature` again."
+            )
         return meta
 
     def get(self, key: Key) -> Row | None:
         """Return the row of a key, None if there is none. Never another key's row."""
-        raw = self._read(encode_key(key))
+        with (self._env or self._open()).begin() as transaction:
+            raw = transaction.get(encode_key(key))
         if raw is None:
             return None
-        row = self._decode(raw)
+        row: Row = self._decode(raw)
         return row if tuple(row[: len(key)]) == key else None
 
     @property
     def is_open(self) -> bool:
         """Whether the file is open in this process."""
-        return self._env is not None and self._pid == os.getpid()
+        return self._env is not None
 
     def close(self) -> None:
         """Close the file in this process."""
-        if self._env is not None and self.is_open:
+        if self._env is not None:
             self._env.close()
         self._env = None
 
-    def _read(self, key: bytes) -> bytes | None:
-        if not self.is_open:
-            with self._opening:
-                if not self.is_open:
-                    self._open()
-        assert self._env is not None
-        with self._env.begin() as transaction:
-            value: bytes | None = transaction.get(key)
-        return value
+    def _open(self) -> lmdb.Environment:
+        with self._opening:
+            if self._env is not None:
+                return self._env
+            try:
+                self._env = lmdb.open(str(self.path), subdir=False, readonly=True, lock=False, max_dbs=0)
+            except lmdb.Error as error:
+                raise StoreError(f"{self.path}: can't be opened as an online store ({error})") from error
+            _open_stores.add(self)
+            return self._env
 
-    def _open(self) -> None:
-        self._env = None  # one that came through a fork goes first: LMDB takes its path for open here too
-        try:
-            self._env = lmdb.open(str(self.path), subdir=False, readonly=True, lock=False, max_dbs=0)
-        except lmdb.Error as error:
-            raise StoreError(f"{self.path}: can't be opened as an online store ({error})") from error
-        self._pid = os.getpid()
+
+_open_stores: weakref.WeakSet[EmbeddedStore] = weakref.WeakSet()
+
+
+def _forget_open_stores() -> None:
+    """Let go of what came open through a fork: it is the parent's, and LMDB takes its path for open here too.
+
+    Asking for the process's id at each lookup would do as well, at a tenth of the lookup's time.
+    """
+    for store in _open_stores:
+        store._env = None
+    _open_stores.clear()
+
+
+os.register_at_fork(after_in_child=_forget_open_stores)

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections.abc import Sequence
 
+import msgspec
+
 MAX_KEY_BYTES = 511  # LMDB refuses longer keys
-_PLAIN, _HASHED = b"\x01", b"\x02"
+RESERVED = b"\xc1"  # no MessagePack begins with it, so that no key does unless it is ours
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def encode_key(parts: Sequence[str | int]) -> bytes:
     """Encode a key; `("ab", "c")` and `("a", "bc")`, or `"1"` and `1`, never give the same bytes.
 
-    A key whose encoding is too long for the store is replaced by its SHA-256; the full key is kept
-    in the value and compared there.
+    The encoding is that of the parts in MessagePack, one after the other: each says its type and
+    length first, and there is one way to write each. A key whose encoding is too long for the store
+    is replaced by its SHA-256; the full key is kept in the value and compared there.
 
     Examples
     --------
     >>> encode_key(["a", 7]).hex()
-    '01740000000161690000000000000007'
+    'a16107'
     """
-    encoded = _PLAIN + b"".join(_encode_part(part) for part in parts)
-    if len(encoded) <= MAX_KEY_BYTES:
-        return encoded
-    return _HASHED + hashlib.sha256(encoded).digest()
+    encoded = _encode(parts)[1 if len(parts) < 16 else 3 :]  # without the array's head
+    return encoded if len(encoded) <= MAX_KEY_BYTES else hash_key(encoded)
 
 
-def _encode_part(part: str | int) -> bytes:
-    if isinstance(part, str):
-        text = part.encode()
-        return b"t" + struct.pack(">I", len(text)) + text
-    return b"i" + struct.pack(">q", part)
+def hash_key(encoded: bytes) -> bytes:
+    """Return what stands in for an encoding that is too long."""
+    return RESERVED + hashlib.sha256(encoded).digest()

@@ -140,6 +140,9 @@ def _split(block: bytes, first_line: int, fields: int, wanted: Sequence[int]) ->
     """Split a block that ends in a newline."""
     if b"\r\n" in block:
         block = block.replace(b"\r\n", b"\n")
+    if (columns := _parse_plain(block, fields, wanted)) is not None:
+        line = pa.array(np.arange(first_line, first_line + len(columns[0])), pa.int64())
+        return Lines(columns, line, [])
     layout = _Layout.of(block)
     usual = (layout.commas == fields - 1) & ~layout.odd & ~layout.blank
     why: dict[int, str] = {}
@@ -232,9 +235,10 @@ def _check_quoted(
     quotes = _count_per_line(np.frombuffer(layout.block, np.uint8) == _QUOTE[0], layout.ends)
     positions = np.flatnonzero((quotes > 0) & ~layout.odd)
     is_quoted[positions] = True
-    texts = pa.array([layout.content(int(position)) for position in positions], pa.binary()).cast(pa.string())
+    quoted = _Layout.of(layout.keep((quotes > 0) & ~layout.odd))
+    texts = pa.array([quoted.content(line) for line in range(len(positions))], pa.binary()).cast(pa.string())
     is_well = pc.match_substring_regex(texts, _WELL_QUOTED).to_numpy(zero_copy_only=False)
-    got = _count_fields(layout)[positions]
+    got = _count_fields(quoted)
     usual[positions] = is_well & (got == fields)
     for index in np.flatnonzero(~usual[positions]):
         why[int(positions[index])] = (
@@ -251,6 +255,17 @@ def _count_fields(layout: _Layout) -> np.ndarray[Any, Any]:
     line = np.searchsorted(layout.ends, comma_at)
     before = np.searchsorted(quote_at, comma_at) - np.searchsorted(quote_at, layout.starts)[line]
     return np.bincount(line[before % 2 == 0], minlength=len(layout.ends)) + 1
+
+
+def _parse_plain(block: bytes, fields: int, wanted: Sequence[int]) -> list[pa.Array] | None:
+    """Parse a block in which every line is a row and nothing is quoted, as most are; None for any other."""
+    if any(byte in block for byte in (_QUOTE, b"\r", b"\0")) or not _is_utf8(block):
+        return None
+    try:
+        columns = _parse(block, fields, wanted, quoted=False)
+    except pa.ArrowInvalid:  # a line with too many or too few fields
+        return None
+    return columns if len(columns[0]) == block.count(b"\n") else None  # a blank line is no row
 
 
 def _parse(content: bytes, fields: int, wanted: Sequence[int], *, quoted: bool) -> list[pa.Array]:

@@ -5,12 +5,15 @@ Nothing is guessed and nothing fails as a whole: a value that does not fit is ma
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from scoreline.app.columns import Boolean, Category, ColumnType, Integer, Number, Text, Time
+from scoreline.tables.times import usual_times
 
 ARROW_TYPES: dict[type[ColumnType], pa.DataType] = {
     Text: pa.string(),
@@ -23,6 +26,7 @@ ARROW_TYPES: dict[type[ColumnType], pa.DataType] = {
 # 1.0 is what pandas writes for 1 in a column with nulls
 _TRUE, _FALSE = ["true", "t", "yes", "y", "1", "1.0"], ["false", "f", "no", "n", "0", "0.0"]
 _INTEGER = r"^[+-]?[0-9]{1,18}(\.0*)?$"  # 12.0 is what pandas writes for 12 in a column with nulls
+_MOST_DIGITS = 18
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
@@ -77,15 +81,35 @@ def only_years_1_to_9999(times: pa.TimestampArray) -> pa.TimestampArray:
 
 
 def _integers(strings: pa.StringArray) -> pa.Array:
+    # what Arrow takes without a complaint is what we take, but for hexadecimal and for more than 18 digits
+    if not _holds(strings, b"xX") and (pc.max(pc.binary_length(strings)).as_py() or 0) <= _MOST_DIGITS:
+        with contextlib.suppress(pa.ArrowInvalid):
+            return pc.cast(strings, pa.int64())
     return _cast_matching(pc.utf8_trim_whitespace(strings), _INTEGER, pa.int64(), strip=r"^\+|\.0*$")
 
 
 def _numbers(strings: pa.StringArray) -> pa.Array:
+    if not _holds(strings, b"xXnNiI"):  # hexadecimal, nan, inf
+        with contextlib.suppress(pa.ArrowInvalid):
+            values = pc.cast(strings, pa.float64())
+            return pc.if_else(pc.is_finite(values), values, None)
     values = _cast_matching(pc.utf8_trim_whitespace(strings), _NUMBER, pa.float64(), strip=r"^\+")
     return pc.if_else(pc.is_finite(values), values, None)
 
 
+def _holds(strings: pa.StringArray, bytes_: bytes) -> bool:
+    """Whether any of some bytes may be in a column's text."""
+    data = strings.buffers()[2]
+    text = b"" if data is None else data.to_pybytes()
+    return any(bytes([byte]) in text for byte in bytes_)
+
+
 def _booleans(strings: pa.StringArray) -> pa.Array:
+    coded = strings.dictionary_encode()  # there are few ways to write them
+    return _boolean_words(coded.dictionary).take(coded.indices)
+
+
+def _boolean_words(strings: pa.StringArray) -> pa.Array:
     lowered = pc.utf8_lower(pc.utf8_trim_whitespace(strings))
     is_true = pc.is_in(lowered, value_set=pa.array(_TRUE))
     is_false = pc.is_in(lowered, value_set=pa.array(_FALSE))
@@ -99,24 +123,28 @@ def _cast_matching(strings: pa.StringArray, pattern: str, to: pa.DataType, *, st
 
 
 def _times(strings: pa.StringArray) -> pa.Array:
+    micros, is_usual = usual_times(strings)
+    others = np.flatnonzero(~is_usual & strings.is_valid().to_numpy(zero_copy_only=False))
+    if len(others):
+        read = _unusual_times(strings.take(pa.array(others)))
+        micros[others] = pc.fill_null(read.cast(pa.int64()), 0).to_numpy()
+        is_usual[others] = read.is_valid().to_numpy(zero_copy_only=False)
+    times = pa.array(micros, pa.int64(), mask=~is_usual).cast(pa.timestamp("us"))
+    return only_years_1_to_9999(times)
+
+
+def _unusual_times(strings: pa.StringArray) -> pa.Array:
     strings = pc.utf8_trim_whitespace(strings)
-    try:
-        # the common case, one pass: no zones. Arrow also takes an hour without minutes: that is refused.
-        if not pc.any(pc.match_substring_regex(strings, r"^.{10}[T ][0-9]{2}$")).as_py():
-            return only_years_1_to_9999(pc.cast(strings, pa.timestamp("us")))
-    except pa.ArrowInvalid:
-        pass
     strings = pc.replace_substring_regex(strings, pattern=r"(\.[0-9]{6})[0-9]+", replacement=r"\1")
     is_zoned = pc.match_substring_regex(strings, _ZONED_TIME)
     zoned = pc.replace_substring_regex(pc.if_else(is_zoned, strings, None), pattern=" ?(UTC|Z)$", replacement="Z")
     zoned = pc.replace_substring_regex(zoned, pattern=" ([+-])", replacement=r"\1")
     is_local = pc.match_substring_regex(strings, _LOCAL_TIME)
     local = pc.if_else(is_local, strings, None)
-    times = pc.coalesce(
+    return pc.coalesce(
         _cast_what_fits(local, pa.timestamp("us")),
         pc.cast(_cast_what_fits(zoned, pa.timestamp("us", "UTC")), pa.timestamp("us")),
     )
-    return only_years_1_to_9999(times)
 
 
 def _cast_what_fits(strings: pa.StringArray, to: pa.DataType) -> pa.Array:

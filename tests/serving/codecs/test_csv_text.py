@@ -245,7 +245,8 @@ def test_what_pythons_csv_wrote_is_read_in_any_order_of_columns(schema, rows, qu
 @bounded(max_examples=300, deadline=None)
 @given(body=st.binary(max_size=60) | st.text('",\n\r\0a1.ids', max_size=40).map(str.encode))
 def test_any_bytes_give_one_record_or_problem_a_line_in_a_batch_job(schema, body):
-    lines = body.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n") if body.strip(b"\xef\xbb\xbf") else []
+    text = body.removeprefix(b"\xef\xbb\xbf")
+    lines = text.removesuffix(b"\n").split(b"\n") if text else []
     found = decode(schema, body, batch=True, header="absent")
     assert len(found.records) == len(lines)
 

@@ -2,7 +2,7 @@
 
 Rows go into DuckDB as they are read, so memory stays bounded (DuckDB spills to its work folder).
 The as-of join is DuckDB's ASOF JOIN, linear in the rows of a key. Of tied rows it would take the
-first, so each instant of a key is first reduced to its last row in the file.
+first, so it is given an order without ties: by time, then by line in the file, both in one number.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from scoreline.tables.rejected import Rejected
 from scoreline.tables.typed import arrow_type
 
 BATCH_ROWS = 1 << 17
+_MEMORY_MB = 2048  # of DuckDB, which takes most of the machine otherwise; beyond it, it spills
+_LINES = 1 << 40  # more than a file has; times a moment in microseconds is what a HUGEINT holds
 _BAD = "__bad"  # names of our own begin with two underscores, so that they never meet an app's
 
 
@@ -63,6 +65,7 @@ class EmbeddedEngine:
     def __init__(self, work_dir: Path, threads: int) -> None:
         self._db = duckdb.connect(str(work_dir / "tables.duckdb"))
         self._db.execute(f"SET threads = {int(threads)}")
+        self._db.execute(f"SET memory_limit = '{_MEMORY_MB}MiB'")
         self._db.execute(f"SET temp_directory = {_text(str(work_dir / 'spill'))}")
         self._db.execute("SET enable_progress_bar = false")
 
@@ -141,16 +144,19 @@ class EmbeddedEngine:
         self._register("__wanted", pa.table({LINE: pa.array(lines, pa.int64())}))
         return self._list(f"SELECT t.* FROM {_name(spec.name)} t SEMI JOIN __wanted USING ({LINE}) ORDER BY {LINE}")
 
-    def rows_of(self, spec: TableSpec, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return the loaded rows of a table whose key is that of one of `rows`, in the order of the file."""
+    def rows_of(self, spec: TableSpec, rows: Sequence[dict[str, Any]]) -> Iterator[pa.RecordBatch]:
+        """Yield the loaded rows of a table whose key is that of one of `rows`, in any order."""
         keys = {name: pa.array([r[name] for r in rows], arrow_type(spec.columns[name])) for name in spec.key}
         self._register("__wanted", pa.table(keys))
         using = ", ".join(_name(name) for name in spec.key)
-        return self._list(f"SELECT t.* FROM {_name(spec.name)} t SEMI JOIN __wanted USING ({using}) ORDER BY {LINE}")
+        with _translated():
+            query = f"SELECT t.* FROM {_name(spec.name)} t SEMI JOIN __wanted USING ({using})"
+            yield from self._db.sql(query).to_arrow_reader(BATCH_ROWS)
 
-    def all_rows(self, spec: TableSpec) -> list[dict[str, Any]]:
-        """Return all rows of a loaded table, in the order of the file."""
-        return self._list(f"SELECT * FROM {_name(spec.name)} ORDER BY {LINE}")
+    def all_rows(self, spec: TableSpec) -> Iterator[pa.RecordBatch]:
+        """Yield all rows of a loaded table, in any order."""
+        with _translated():
+            yield from self._db.sql(f"SELECT * FROM {_name(spec.name)}").to_arrow_reader(BATCH_ROWS)
 
     def reached(self, plan: Plan, join: Join, rejected: Sequence[Rejected]) -> list[dict[str, Any]]:
         """List the spine rows that rows set aside would have reached.
@@ -247,11 +253,14 @@ def _join_sql(plan: Plan, join: Join, index: int) -> str:
     if spec.time is None:
         return f"LEFT JOIN {_name(spec.name)} AS {alias} ON {on}"
     assert spine.time is not None
-    wanted = {_name(column) for column in join.columns.values()}
-    values = ", ".join(f"{name} := {name}" for name in sorted(wanted))
-    keys = ", ".join(_name(name) for name in (*spec.key, spec.time))
-    last = f"(SELECT {keys}, arg_max(struct_pack({values}), {LINE}) AS __v FROM {_name(spec.name)} GROUP BY {keys})"
-    return f"ASOF LEFT JOIN {last} AS {alias} ON {on} AND s.{_name(spine.time)} >= {alias}.{_name(spec.time)}"
+    wanted = ", ".join(sorted(_name(column) for column in {*spec.key, *join.columns.values()}))
+    events = f"(SELECT {wanted}, {_moment_sql(_name(spec.time))} + {LINE} AS __at FROM {_name(spec.name)})"
+    until = f"{_moment_sql('s.' + _name(spine.time))} + {_LINES - 1}"
+    return f"ASOF LEFT JOIN {events} AS {alias} ON {on} AND {until} >= {alias}.__at"
+
+
+def _moment_sql(time: str) -> str:
+    return f"epoch_us({time})::HUGEINT * {_LINES}"
 
 
 def _key_sql(plan: Plan, part: str) -> str:
@@ -267,8 +276,7 @@ def _feature_sql(plan: Plan, feature: Feature) -> str:
     assert isinstance(feature.source, (Latest, Lookup))
     column = feature.source.column
     index = next(i for i, join in enumerate(plan.joins) if join.table.name == column.table.spec.name)
-    value = ".__v." if column.table.spec.time is not None else "."
-    return f"j{index}{value}{_name(column.name)}"
+    return f"j{index}.{_name(column.name)}"
 
 
 def _reached_sql(plan: Plan, spec: TableSpec) -> str:
@@ -276,7 +284,8 @@ def _reached_sql(plan: Plan, spec: TableSpec) -> str:
     own = ", ".join(f"s.{_name(name)}" for name in spine.key)
     on = " AND ".join(f"s.{_name(part)} = e.{_name(part)}" for part in spec.key)
     keys = ", ".join(_name(name) for name in spec.key)
-    untimed = f"SELECT e.{LINE}, {own}, s.{LINE} AS __o FROM {_name(spine.name)} s JOIN __bad_rows e ON {on}"
+    near = f"(SELECT s.* FROM {_name(spine.name)} s SEMI JOIN __bad_rows e ON {on})"
+    untimed = f"SELECT e.{LINE}, {own}, s.{LINE} AS __o FROM {near} s JOIN __bad_rows e ON {on}"
     if spec.time is None:
         return f"SELECT * EXCLUDE (__o) FROM ({untimed}) ORDER BY __o, {LINE}"
     assert spine.time is not None
@@ -288,7 +297,7 @@ def _reached_sql(plan: Plan, spec: TableSpec) -> str:
     values = f"max({LINE}) AS __l, arg_max({_BAD}, {LINE}) AS {_BAD}"
     last = f"SELECT {keys}, __t, {values} FROM ({events}) GROUP BY {keys}, __t"
     timed = (
-        f"SELECT e.__l AS {LINE}, {own}, s.{LINE} AS __o FROM {_name(spine.name)} s ASOF JOIN ({last}) e "
+        f"SELECT e.__l AS {LINE}, {own}, s.{LINE} AS __o FROM {near} s ASOF JOIN ({last}) e "
         f"ON {on} AND s.{_name(spine.time)} >= e.__t WHERE e.{_BAD}"
     )
     return f"SELECT * EXCLUDE (__o) FROM ({timed} UNION {untimed} WHERE e.__time IS NULL) ORDER BY __o, {LINE}"
