@@ -79,12 +79,13 @@ class EmbeddedStore:
 
     def _open(self) -> lmdb.Environment:
         with self._opening:
-            if self._env is None:
-                try:
-                    self._env = lmdb.open(str(self.path), subdir=False, readonly=True, lock=False, max_dbs=0)
-                except lmdb.Error as error:
-                    raise StoreError(f"{self.path}: can't be opened as an online store ({error})") from error
-                _open_stores.add(self)
+            if self._env is not None:
+                return self._env
+            try:
+                self._env = lmdb.open(str(self.path), subdir=False, readonly=True, lock=False, max_dbs=0)
+            except lmdb.Error as error:
+                raise StoreError(f"{self.path}: can't be opened as an online store ({error})") from error
+            _open_stores.add(self)
             return self._env
 
 

@@ -88,5 +88,6 @@ def test_what_was_written_is_read(schema, ids, end, is_ascii):
 @bounded(max_examples=300, deadline=None)
 @given(body=st.binary(max_size=60) | st.text('[]{}"\n\r,:01aN\\', max_size=40).map(str.encode))
 def test_any_bytes_give_one_record_or_problem_a_line_in_a_batch_job(schema, body):
-    lines = body.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n") if body.strip(b"\xef\xbb\xbf") else []
+    text = body.removeprefix(b"\xef\xbb\xbf")
+    lines = text.removesuffix(b"\n").split(b"\n") if text else []
     assert len(decode(schema, body, batch=True).records) == len(lines)
