@@ -201,7 +201,7 @@ def _score(service: Service, parts: Parts, decoded: Records, options: Options) -
     of_inputs: frozenset[int] = frozenset()
     entries: list[Any]
     if _EXCEPTIONS.isdisjoint(map(type, records)):
-        entries = list(parts.scorer.score(cast(Any, records), options))
+        entries = cast(Any, parts.scorer.score(cast(Any, records), options))
     else:
         of_inputs = frozenset(place for place, record in enumerate(records) if type(record) is InputRow)
         entries = _score_mixed(parts, records, options)
@@ -231,7 +231,7 @@ def _not_found(service: Service, missing: Missing, index: int | None) -> Problem
 
 
 def _as_answer(service: Service, replies: Replies, reply_type: str) -> Answer:
-    if not service.batch and all(type(entry) is Problem for entry in replies.entries):
+    if type(replies.entries[0]) is Problem and not service.batch and replies.are_all_bad():
         problems = replies.problems()[:PROBLEMS_TOLD]
         all_of_them = {"problems": [problem.describe() for problem in problems]} if replies.shape != "object" else {}
         return _problem(problems[0], all_of_them)

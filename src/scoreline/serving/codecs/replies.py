@@ -88,6 +88,10 @@ class Replies(NamedTuple):
         """Return the entries that are problems."""
         return [entry for entry in self.entries if isinstance(entry, Problem)]
 
+    def are_all_bad(self) -> bool:
+        """Whether there is no reply but problems."""
+        return all(isinstance(entry, Problem) for entry in self.entries)
+
     def are_numeric(self) -> bool:
         """Whether an array of numbers can hold the replies to these records."""
         of_requests = len(self.of_inputs) < len(self.entries) - len(self.problems())
