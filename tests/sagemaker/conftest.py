@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from scoreline.cli.main import run
 from scoreline.settings import resolve_settings
 
 
-@pytest.fixture(scope="session")
-def triage(tmp_path_factory):
-    """Give the folder of order triage with 300 orders, features and model; read only."""
-    return made_app(tmp_path_factory)
+@pytest.fixture
+def triage(tmp_path_factory, tmp_path):
+    """Give a copy of order triage with 300 orders, features and model: a process can open a store once only."""
+    without = shutil.ignore_patterns("state", "__pycache__")
+    return shutil.copytree(made_app(tmp_path_factory), tmp_path / "order_triage", ignore=without)
 
 
 @pytest.fixture(scope="session")
