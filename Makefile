@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help up test check lint format bench clean lock sample
+.PHONY: help up test check lint clients format bench clean lock sample
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +15,7 @@ help:  ## list these targets
 up: $(VENV)/.ready  ## feature, train, serve, inference (APP=order_triage or approval_odds)
 	@$(BIN)/scoreline up --app apps/$(APP)
 
-test: $(VENV)/.ready-dev  ## run all tests; parts that PyPI can't bring are listed at the end
+test: $(VENV)/.ready-dev clients  ## run all tests; those whose part PyPI can't bring are listed at the end
 	@$(BIN)/python -m pytest -q -p no:cacheprovider -n auto --maxprocesses 2
 
 check: lint  ## lint, types, import directions and the fast tests: under 2 minutes
@@ -27,6 +27,8 @@ lint: $(VENV)/.ready-dev  ## lint, types and import directions alone
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports > .import-linter.log 2>&1 || { cat .import-linter.log; exit 1; }
 
+clients: .clients/.ready  ## client libraries that tests run: SageMaker's SDK and MLflow, half a gigabyte
+
 bench: $(VENV)/.ready-dev  ## run all benchmarks and write their tables into benchmarks/README.md: about two hours
 	@$(BIN)/python benchmarks/everything.py
 
@@ -34,8 +36,8 @@ format: $(VENV)/.ready-dev  ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:  ## remove the environment, results and models
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .import-linter.log
-	rm -rf apps/*/results apps/*/model apps/*/state src/*.egg-info src/scoreline/model/_kernel*.so
+	rm -rf $(VENV) .clients build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .import-linter.log
+	rm -rf apps/*/results apps/*/model apps/*/model.tar.gz apps/*/state src/*.egg-info src/scoreline/model/_kernel*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 sample: $(VENV)/.ready  ## write the committed sample of order_triage again
@@ -47,6 +49,15 @@ lock: $(VENV)/.ready-dev  ## resolve the dependencies anew into the lock files
 		--custom-compile-command 'make lock' pyproject.toml --extra build -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' -c requirements.lock pyproject.toml --extra build --extra dev -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--custom-compile-command 'make lock' tests/clients/requirements.in -o tests/clients/requirements.lock
+
+# Apart from the rest, since the SDK holds other packages back.
+.clients/.ready: tests/clients/requirements.lock | $(VENV)/bin/python
+	@echo "installing the client libraries that tests run (once)"
+	@$(BIN)/python -m venv .clients
+	@.clients/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --only-binary :all: -r $<
+	@touch $@
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "make: expected Python 3.11, 3.12 or 3.13 with venv; name one: make up PYTHON=/path/to/python3"; exit 1; }

@@ -10,9 +10,10 @@ _HEAD = """# Settings
 
 Made from `src/scoreline/settings.py` by `python docs/make_settings.py`; a test holds the two together.
 
-Precedence: the command's option, then the environment variable (the first of several that is set), then
-`/opt/ml` where it exists (folders only), then the default. An empty variable counts as unset. A value that
-can't be used is refused at start with exit code 2, by name, saying what is expected.
+Precedence: the command's option, then the environment variable (the first of several that is set; spellings of one
+name must not contradict one another), then `/opt/ml` where it exists (folders only), then the default. An empty
+variable counts as unset. A value that can't be used is refused at start with exit code 2, by name, saying what is
+expected.
 
 | variable | option | default | unit | meaning |
 | --- | --- | --- | --- | --- |
@@ -25,7 +26,9 @@ _OPTIONS |= {
     "refresh_s": "",
     "worker_class": "--worker-class",
     "admin_token": "",
+    "default_accept": "",
 }
+_OPTIONS |= dict.fromkeys(("ml_root", "safe_ports", "payload_mb", "log_level", "multi_model"), "")
 
 
 def settings_page() -> str:

@@ -129,24 +129,34 @@ CARDS = [
 ]
 ISSUERS = [["issuer", "minimum_income"], ["North", ""], ["South", "20000"], ["West", "80000"]]
 PERSON = {"person_id": "P1", "score": 700, "income": 60000.0, "years": 4.0, "housing": "rent", "student": False}
-_made: dict[int, Path] = {}
+_made: dict[str, Path] = {}
 
 
 def made_cards(tmp_path_factory) -> Path:
     """Return the folder of the app with features and model; once a session, read only."""
-    if 0 not in _made:
+
+    def write() -> Path:
         folder = write_cards_app(tmp_path_factory.mktemp("cards"))
         write_history(folder / "data")
+        return folder
+
+    return make_once("cards", write)
+
+
+def make_once(name: str, write: Callable[[], Path]) -> Path:
+    """Return an app's folder, in which `feature` and `train` ran; `write` writes the app and its tables."""
+    if name not in _made:
+        folder = write()
         with contextlib.ExitStack() as stack:
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
             stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
             patch = stack.enter_context(pytest.MonkeyPatch.context())
-            for name in os.environ.keys() - plain_environment().keys():
-                patch.delenv(name)
+            for variable in os.environ.keys() - plain_environment().keys():
+                patch.delenv(variable)
             for command in ("feature", "train"):
                 assert run([command, *folders(folder)]) == 0
-        _made[0] = folder
-    return _made[0]
+        _made[name] = folder
+    return _made[name]
 
 
 def copy_cards(made: Path, folder: Path) -> Path:

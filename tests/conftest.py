@@ -8,15 +8,18 @@ import shutil
 from pathlib import Path
 
 import pytest
+from jail import may_have_namespaces
 
 from scoreline.app.load import load_app
 
 # Before anything loads OpenMP: threads that wait for one another take most of the time where several processes train.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Parts that PyPI can't bring, and how one sees that they are there.
+# Parts that are not installed with the rest, and how one sees that they are there.
 PARTS = {
+    "clients": (Path(__file__).parent.parent / ".clients/bin/python").exists,  # make clients
     "nginx": lambda: shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin"),
+    "namespaces": may_have_namespaces,
     "wrk": lambda: shutil.which("wrk"),
     "kernel": lambda: importlib.util.find_spec("scoreline.model._kernel"),  # a C compiler at hand at install
 }
@@ -44,7 +47,7 @@ def pytest_collection_modifyitems(items):
         for marker in item.iter_markers("needs"):
             part = marker.args[0]
             if not PARTS[part]():
-                item.add_marker(pytest.mark.skip(reason=f"needs {part}, which PyPI can't bring"))
+                item.add_marker(pytest.mark.skip(reason=f"needs {part}, which is not here"))
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from scoreline import settings
 from scoreline.errors import SettingError
-from scoreline.settings import SETTINGS, Settings, resolve_settings
+from scoreline.settings import SETTINGS, Settings, environment_of, resolve_settings, without_settings
 
 NOWHERE = Path("/nowhere/opt/ml")
 
@@ -31,6 +32,8 @@ def test_without_anything_the_defaults_hold(tmp_path, monkeypatch):
     assert (found.max_bad_percent, found.max_bad_rows) == (1.0, 20)
     assert (found.workers, found.concurrency, found.inference_timeout_s) == (None, 8, 70)
     assert (found.state, found.data_url, found.refresh_s, found.admin_token) == (tmp_path / "state", None, None, None)
+    assert (found.safe_ports, found.payload_mb, found.log_level, found.multi_model) == (None, None, "warning", False)
+    assert found.ml_root == NOWHERE
 
 
 @pytest.mark.parametrize(
@@ -80,8 +83,139 @@ def test_an_option_of_zero_is_an_option():
 
 def test_the_first_variable_of_a_setting_wins():
     assert resolve(SAGEMAKER_BIND_TO_PORT="81", SCORELINE_PORT="82").port == 81
-    assert resolve(SAGEMAKER_MODEL_SERVER_WORKERS="3").workers == 3
-    assert resolve(MODEL_SERVER_WORKERS="2", SAGEMAKER_MODEL_SERVER_WORKERS="3").workers == 2
+    assert resolve(SAGEMAKER_BIND_TO_PORT="81", SCORELINE_PORT="http").port == 81
+
+
+TIMEOUTS = ("MODEL_SERVER_TIMEOUT", "SAGEMAKER_MODEL_SERVER_TIMEOUT", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS")
+
+
+@pytest.mark.parametrize(
+    ("name", "variables"),
+    [("workers", ("MODEL_SERVER_WORKERS", "SAGEMAKER_MODEL_SERVER_WORKERS")), ("timeout_s", TIMEOUTS)],
+)
+def test_each_spelling_sets_it_and_two_must_not_contradict_one_another(name, variables):
+    for variable in variables:
+        assert getattr(resolve(**{variable: "3"}), name) == 3
+    first, *others = variables
+    for other in others:
+        assert getattr(resolve(**{first: "3", other: " 3 "}), name) == 3
+        assert getattr(resolve(**{first: "", other: "3"}), name) == 3
+        with pytest.raises(SettingError) as caught:
+            resolve(**{first: "2", other: "3"})
+        assert str(caught.value) == (
+            f"{first}='2' and {other}='3' contradict one another: expected one of them, or the same in each"
+        )
+        with pytest.raises(SettingError, match=f"{other}='x': expected"):
+            resolve(**{first: "2", other: "x"})
+        assert getattr(resolve({name: 5}, **{first: "2", other: "3"}), name) == 5
+
+
+@pytest.mark.parametrize(
+    ("variables", "port"),
+    [
+        pytest.param({"SAGEMAKER_BIND_TO_PORT": "8091"}, 8091, id="the-platform-chose-it"),
+        pytest.param({}, 8080, id="the-port-of-the-contract"),
+        pytest.param({"SCORELINE_PORT": "8100"}, 8100, id="the-first-of-the-range"),
+        pytest.param({"SCORELINE_PORT": "8199"}, 8199, id="the-last-of-the-range"),
+        pytest.param({"SCORELINE_PORT": "9000", "SAGEMAKER_BIND_TO_PORT": "8091"}, 8091, id="not-asked-for-our-own"),
+    ],
+)
+def test_a_port_is_the_platforms_own_or_in_its_safe_range(variables, port):
+    assert resolve(**variables, SAGEMAKER_SAFE_PORT_RANGE="8100-8199").port == port
+
+
+@pytest.mark.parametrize(
+    ("variables", "own"), [({"SAGEMAKER_BIND_TO_PORT": "8091"}, 8091), ({"SAGEMAKER_BIND_TO_PORT": ""}, 8080)]
+)
+@pytest.mark.parametrize("port", [8099, 8200])
+def test_any_other_port_is_refused_where_there_is_a_safe_range(variables, own, port):
+    assert resolve({"port": port}, **variables).port == port
+    with pytest.raises(SettingError) as caught:
+        resolve({"port": port}, **variables, SAGEMAKER_SAFE_PORT_RANGE="8100-8199")
+    assert str(caught.value) == (
+        f"port {port} is outside SAGEMAKER_SAFE_PORT_RANGE=8100-8199: expected one inside, or {own}, "
+        "where the platform looks for the server"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "limit"),
+    [
+        ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "50"}, 50),
+        ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "1"}, 6),
+        ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "0"}, 100),
+        ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "50", "SCORELINE_MAX_BODY_MB": "8"}, 8),
+        ({"SCORELINE_MAX_BODY_MB": "500"}, 500),
+    ],
+)
+def test_the_largest_body_of_a_batch_transform_job_raises_the_limit(variables, limit):
+    assert resolve(**variables).max_body_mb == limit
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("20", "info"),
+        ("10", "debug"),
+        ("0", "debug"),
+        ("30", "warning"),
+        ("25", "warning"),
+        ("40", "error"),
+        ("50", "critical"),
+        ("INFO", "info"),
+        ("Error", "error"),
+    ],
+)
+def test_a_log_level_is_a_number_of_pythons_logging_or_its_name(text, level):
+    assert resolve(SAGEMAKER_CONTAINER_LOG_LEVEL=text).log_level == level
+
+
+def test_every_request_is_logged_where_a_platform_mounts_a_model(tmp_path):
+    (tmp_path / "model").mkdir()
+    assert resolve_settings({}, {}, tmp_path).log_level == "info"
+    assert resolve_settings({}, {"SAGEMAKER_CONTAINER_LOG_LEVEL": "30"}, tmp_path).log_level == "warning"
+
+
+def test_the_platforms_folders_may_be_elsewhere(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "input/data").mkdir(parents=True)
+    found = resolve(SCORELINE_ML_ROOT=str(tmp_path), SCORELINE_APP="/app")
+    assert (found.ml_root, found.model, found.data) == (tmp_path, tmp_path / "model", tmp_path / "input/data")
+    assert found.results == Path("/app/results")
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_the_state_folder_is_elsewhere_where_the_app_is_on_a_read_only_disk(tmp_path, monkeypatch, exists):
+    app = tmp_path / "app"
+    (app / "state" if exists else app).mkdir(parents=True)
+    assert resolve({"app": app}).state == app / "state"
+    real = os.statvfs(tmp_path)
+    read_only = os.statvfs_result([*real[:8], real.f_flag | os.ST_RDONLY, *real[9:]])
+    monkeypatch.setattr(os, "statvfs", lambda path: read_only)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert resolve({"app": app}).state == Path("/tmp/scoreline-state")
+    assert resolve({"app": app, "state": tmp_path / "named"}).state == tmp_path / "named"
+
+
+def test_another_process_gets_the_very_same_settings(tmp_path):
+    (tmp_path / "model").mkdir()
+    wild = {
+        "SCORELINE_ML_ROOT": str(tmp_path),
+        "SCORELINE_APP": str(tmp_path / "app"),
+        "MODEL_SERVER_WORKERS": "junk",
+        "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "7",
+        "SAGEMAKER_SAFE_PORT_RANGE": "8100-8199",
+        "SAGEMAKER_BATCH": "True",
+        "SAGEMAKER_MAX_PAYLOAD_IN_MB": "0",
+        "SCORELINE_ADMIN_TOKEN": "hush",
+        "SCORELINE_PORT": "8150",
+        "HOME": "/root",
+    }
+    settings = resolve_settings({"workers": 2, "data": tmp_path / "data"}, wild)
+    passed = without_settings(wild) | environment_of(settings)
+    assert resolve_settings({}, passed) == settings
+    assert passed["HOME"] == "/root"
+    assert "SCORELINE_PORT" not in passed
 
 
 @pytest.mark.parametrize("empty", ["", "  "])
@@ -103,7 +237,20 @@ def test_spaces_around_a_value_do_not_matter():
         ("SAGEMAKER_MODEL_SERVER_WORKERS", "0", "a whole number above 0, for example 2"),
         ("MODEL_SERVER_TIMEOUT", "5m", "seconds, for example 60"),
         ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "0", "seconds, for example 60"),
+        ("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "1.5", "seconds, for example 60"),
+        *(
+            ("SAGEMAKER_SAFE_PORT_RANGE", bad, "two ports, for example 8100-8199")
+            for bad in ("8100", "8199-8100", "0-10", "8100-", "8100-99999", "a-b", "8100-8199-8200")
+        ),
         ("SCORELINE_MAX_BODY_MB", "6MB", "mebibytes, for example 6"),
+        (
+            "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT",
+            "csv",
+            "one of application/json, text/csv, application/jsonlines, application/x-npy",
+        ),
+        *(("SAGEMAKER_MAX_PAYLOAD_IN_MB", bad, "mebibytes from 0 to 100") for bad in ("-1", "101", "6.5")),
+        *(("SAGEMAKER_CONTAINER_LOG_LEVEL", bad, "a level such as 20 or info") for bad in ("loud", "-1", "1.5")),
+        ("SAGEMAKER_MULTI_MODEL", "many", "true or false"),
         ("SCORELINE_RUNTIME", "onnx", "kernel, gtil or estimator"),
         ("SAGEMAKER_BATCH", "perhaps", "true or false"),
         ("SCORELINE_WORKER_CLASS", "gevent", "asgi or sync"),

@@ -115,12 +115,13 @@ app.head(
 )
 
 
+tuning = app.hyperparameters(max_iter=400, learning_rate=0.06, max_leaf_nodes=15, n_iter_no_change=20)
+
+
 def make_estimator():
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    return HistGradientBoostingClassifier(
-        max_iter=400, learning_rate=0.06, max_leaf_nodes=15, early_stopping=True, n_iter_no_change=20, random_state=SEED
-    )
+    return HistGradientBoostingClassifier(**tuning, early_stopping=True, random_state=SEED)
 
 
 app.head(

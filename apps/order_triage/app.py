@@ -101,12 +101,13 @@ app.head(
 )
 
 
+tuning = app.hyperparameters(max_iter=100, learning_rate=0.06, max_leaf_nodes=15)  # `train` may be given others
+
+
 def make_estimator():
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    return HistGradientBoostingClassifier(
-        max_iter=100, learning_rate=0.06, max_leaf_nodes=15, early_stopping=False, random_state=SEED
-    )
+    return HistGradientBoostingClassifier(**tuning, early_stopping=False, random_state=SEED)
 
 
 app.head(

@@ -1,7 +1,8 @@
 """Every setting: its environment variable, type, unit, default and meaning, declared once.
 
 `docs/settings.md` is made from `SETTINGS`; a test holds the two together. Precedence: option, then
-environment variable, then `/opt/ml` where it exists, then the app's folder or the default here.
+environment variable, then `/opt/ml` where it exists (in it, what a model package brings), then the app's
+folder or the default here.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from typing import Any
 from scoreline.errors import SettingError
 
 OPT_ML = Path("/opt/ml")
+PACKAGE_FILE = "package.json"  # in a model package, which brings app, data and results beside the artifact
+HYPERPARAMETERS_FILE = "hyperparameters.json"
+MOST_PAYLOAD_MB = 100  # of a batch transform job, by its API
+LOG_LEVELS = {"debug": 0, "info": 11, "warning": 21, "error": 31, "critical": 41}  # from which number on
 TEMPORARY_STATE = Path("/tmp/scoreline-state")  # noqa: S108 (/opt/ml/model is read-only on SageMaker)
 
 
@@ -27,6 +32,7 @@ class Setting:
     variables : environment variables that set it, the first one found counts
     unit : `seconds`, `rows`, ..., or an empty string
     default : the value without any of them; None where it is found out at start
+    spellings : the variables are spellings of one name, so that two of them must not contradict one another
     """
 
     name: str
@@ -36,6 +42,7 @@ class Setting:
     unit: str
     default: Any
     help: str
+    spellings: bool = False
 
 
 def _positive_int(text: str) -> int:
@@ -66,6 +73,28 @@ def _port(text: str) -> int:
     return value
 
 
+def _ports(text: str) -> tuple[int, int]:
+    lowest, _, highest = text.partition("-")
+    ports = (_port(lowest), _port(highest))
+    if ports[0] > ports[1]:
+        raise ValueError
+    return ports
+
+
+def _payload(text: str) -> int:
+    value = _count(text)
+    if value > MOST_PAYLOAD_MB:
+        raise ValueError
+    return value
+
+
+def _log_level(text: str) -> str:
+    """Return the name of a level of Python's logging, by which platforms mean a number."""
+    if text.lower() in LOG_LEVELS:
+        return text.lower()
+    return next(name for name, value in reversed(LOG_LEVELS.items()) if int(text) >= value)
+
+
 def _worker_class(text: str) -> str:
     if text not in ("asgi", "sync"):
         raise ValueError
@@ -76,10 +105,15 @@ def _runtime(text: str) -> str:
     return {name: name for name in ("kernel", "gtil", "estimator")}[text.lower()]
 
 
+def _media_type(text: str) -> str:
+    return {name: name for name in REPLY_TYPES}[text.lower()]
+
+
 def _flag(text: str) -> bool:
     return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
 
 
+REPLY_TYPES = ("application/json", "text/csv", "application/jsonlines", "application/x-npy")
 _NUMBER, _FOLDER = "a whole number above 0, for example 2", "a folder"
 SETTINGS = (
     Setting("app", ("SCORELINE_APP",), Path, _FOLDER, "", None, "The app's folder, with app.py. Default: here."),
@@ -96,9 +130,18 @@ SETTINGS = (
         "Where results go. Default: /opt/ml/output/data where it exists, else results/ in the app's folder.",
     ),
     Setting(
+        "hyperparameters", ("SCORELINE_HYPERPARAMETERS",), Path, "a file", "", None,
+        "A JSON object with hyperparameters for `train`. Default: /opt/ml/input/config/hyperparameters.json where it "
+        "exists, else hyperparameters.json in the app's folder, if it is there.",
+    ),
+    Setting(
         "state", ("SCORELINE_STATE",), Path, _FOLDER, "", None,
-        "Where generations are kept. Default: /tmp/scoreline-state where /opt/ml/model exists, else state/ in the "
-        "app's folder.",
+        "Where generations are kept. Default: state/ in the app's folder; /tmp/scoreline-state where /opt/ml/model "
+        "exists, or the app's folder can't be written.",
+    ),
+    Setting(
+        "ml_root", ("SCORELINE_ML_ROOT",), Path, _FOLDER, "", OPT_ML,
+        "Where a platform mounts the folders of training and hosting: input, output, model.",
     ),
     Setting(
         "data_url", ("SCORELINE_DATA_URL",), str, "a folder or s3://bucket/prefix/", "", None,
@@ -117,24 +160,43 @@ SETTINGS = (
         "The port that `serve` listens on.",
     ),
     Setting(
+        "safe_ports", ("SAGEMAKER_SAFE_PORT_RANGE",), _ports, "two ports, for example 8100-8199", "", None,
+        "Where this is set, any port but the platform's own must be in it, both ends included.",
+    ),
+    Setting(
         "host", ("SCORELINE_HOST",), str, "an address", "", None,
         "The address that `serve` listens on. Default: 127.0.0.1, in a container 0.0.0.0.",
     ),
     Setting(
         "workers", ("MODEL_SERVER_WORKERS", "SAGEMAKER_MODEL_SERVER_WORKERS"), _positive_int, _NUMBER, "processes",
-        None, "Worker processes. Default: the CPU quota of the container, else the cores.",
+        None, "Worker processes. Default: the CPU quota of the container, else the cores.", True,
     ),
     Setting(
         "worker_class", ("SCORELINE_WORKER_CLASS",), _worker_class, "asgi or sync", "", "asgi",
         "What workers run: asgi, or sync for the Flask application (always so with an app's own wsgi.py).",
     ),
     Setting(
-        "timeout_s", ("MODEL_SERVER_TIMEOUT", "SAGEMAKER_MODEL_SERVER_TIMEOUT"), _positive_int,
-        "seconds, for example 60", "seconds", 60, "A request's deadline; nginx's read timeout with it.",
+        "timeout_s",
+        ("MODEL_SERVER_TIMEOUT", "SAGEMAKER_MODEL_SERVER_TIMEOUT", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS"),
+        _positive_int, "seconds, for example 60", "seconds", 60,
+        "A request's deadline; nginx's read timeout with it.", True,
     ),
     Setting(
         "max_body_mb", ("SCORELINE_MAX_BODY_MB",), _positive_int, "mebibytes, for example 6", "MiB", 6,
         "The largest request body; a larger one is answered 413.",
+    ),
+    Setting(
+        "payload_mb", ("SAGEMAKER_MAX_PAYLOAD_IN_MB",), _payload, f"mebibytes from 0 to {MOST_PAYLOAD_MB}", "MiB",
+        None, "In a batch transform job: the largest body that comes, 0 for any. Raises the limit above.",
+    ),
+    Setting(
+        "log_level", ("SAGEMAKER_CONTAINER_LOG_LEVEL",), _log_level, "a level such as 20 or info", "", None,
+        "What `serve` logs. info: a line for each request; warning: one for each that failed by our own fault. "
+        "Default: info where /opt/ml/model exists, else warning.",
+    ),
+    Setting(
+        "multi_model", ("SAGEMAKER_MULTI_MODEL",), _flag, "true or false", "", False,
+        "Many models in one container: refused when true, since one server holds one model.",
     ),
     Setting(
         "nginx", ("SCORELINE_NGINX",), Path, "a program", "", None,
@@ -147,6 +209,11 @@ SETTINGS = (
     Setting(
         "batch", ("SAGEMAKER_BATCH",), _flag, "true or false", "", False,
         "In a batch transform job: every body that can be parsed is 200, with errors as entries.",
+    ),
+    Setting(
+        "default_accept", ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT",), _media_type,
+        f"one of {', '.join(REPLY_TYPES)}", "", None,
+        "What a request is answered in that asks for nothing. Default: what it came in.",
     ),
     Setting(
         "max_bad_percent", ("SCORELINE_MAX_BAD_PERCENT",), _share, "a share from 0 to 100, for example 1",
@@ -180,24 +247,36 @@ class Settings:
     data: Path
     model: Path
     results: Path
+    hyperparameters: Path | None
     state: Path
+    ml_root: Path
     data_url: str | None
     refresh_s: int | None
     admin_token: str | None = field(repr=False)
     port: int
+    safe_ports: tuple[int, int] | None
     host: str
     workers: int | None
     worker_class: str
     timeout_s: int
     max_body_mb: int
+    payload_mb: int | None
+    log_level: str
+    multi_model: bool
     nginx: Path | None
     runtime: str | None
     batch: bool
+    default_accept: str | None
     max_bad_percent: float
     max_bad_rows: int
     url: str | None
     concurrency: int
     inference_timeout_s: int
+
+    @property
+    def package(self) -> Path | None:
+        """The unpacked model package that is served; None where the model folder is a mere artifact."""
+        return self.model if is_package(self.model, self.ml_root) else None
 
 
 def resolve_settings(
@@ -209,24 +288,101 @@ def resolve_settings(
     ----------
     options : mapping of setting name to value, optional
         None counts as not given.
+    opt_ml : Path
+        Where a platform's folders are unless SCORELINE_ML_ROOT says so.
 
     Raises
     ------
     SettingError
-        A variable's value can't be used: the message names it, what is expected and what came.
+        A variable's value can't be used, or contradicts another: the message names it, what is expected and
+        what came.
     """
     environment = os.environ if environment is None else environment
-    values = {setting.name: setting.default for setting in SETTINGS}
+    values = {setting.name: setting.default for setting in SETTINGS} | {"ml_root": opt_ml}
     given = {name: value for name, value in (options or {}).items() if value is not None}
-    values |= {s.name: read for s in SETTINGS if s.name not in given and (read := _read(s, environment)) is not None}
+    given |= {s.name: read for s in SETTINGS if s.name not in given and (read := _read(s, environment)) is not None}
     values |= given
-    app = Path(values["app"] or Path.cwd())
-    in_opt_ml = {"data": opt_ml / "input/data", "model": opt_ml / "model", "results": opt_ml / "output/data"}
-    for name, folder in in_opt_ml.items():
-        values[name] = Path(values[name] or (folder if folder.is_dir() else app / name))
-    values["state"] = Path(values["state"] or (TEMPORARY_STATE if in_opt_ml["model"].is_dir() else app / "state"))
+    _place_folders(values)
     values["host"] = values["host"] or ("0.0.0.0" if in_container(environment) else "127.0.0.1")  # noqa: S104 (inside a container that is its only door)
-    return Settings(**{**values, "app": app})
+    if "max_body_mb" not in given and values["payload_mb"] is not None:
+        values["max_body_mb"] = max(values["max_body_mb"], values["payload_mb"] or MOST_PAYLOAD_MB)
+    values["log_level"] = values["log_level"] or ("info" if (values["ml_root"] / "model").is_dir() else "warning")
+    _refuse_unsafe_port(values["port"], values["safe_ports"], environment)
+    return Settings(**values)
+
+
+def _place_folders(values: dict[str, Any]) -> None:
+    """Find the folders that were not named: in the platform's, in the model package there, else in the app's."""
+    root: Path = values["ml_root"]
+    mounted = {"data": root / "input/data", "model": root / "model", "results": root / "output/data"}
+    is_mounted = {name: folder.is_dir() for name, folder in mounted.items()}
+    package = Path(values["model"] or mounted["model"])
+    if is_package(package, root):
+        mounted |= {"app": package / "app", "data": package / "data", "results": package / "results"}
+        is_mounted |= {"app": True, "data": True, "results": True}
+    values["app"] = Path(values["app"] or (mounted["app"] if "app" in mounted else Path.cwd()))
+    for name in ("data", "model", "results"):
+        values[name] = Path(values[name] or (mounted[name] if is_mounted[name] else values["app"] / name))
+    values["hyperparameters"] = values["hyperparameters"] or _first_there(
+        root / "input/config" / HYPERPARAMETERS_FILE, values["app"] / HYPERPARAMETERS_FILE
+    )
+    values["state"] = Path(
+        values["state"]
+        or (TEMPORARY_STATE if is_mounted["model"] or "app" in mounted else _state_beside(values["app"]))
+    )
+
+
+def _first_there(*paths: Path) -> Path | None:
+    return next((path for path in paths if path.is_file()), None)
+
+
+def is_package(folder: Path, ml_root: Path) -> bool:
+    """Whether a folder is an unpacked model package that may be served; while a platform trains, none is."""
+    return (folder / PACKAGE_FILE).is_file() and not (ml_root / "input").is_dir()
+
+
+def _state_beside(app: Path) -> Path:
+    """Return the app's state folder, or one that can be written where that can't: a read-only image, say."""
+    state = app / "state"
+    try:
+        if state.exists():
+            return TEMPORARY_STATE if os.statvfs(state).f_flag & os.ST_RDONLY else state
+    except OSError:  # not ours to look into: whoever opens it says so
+        return state
+    return TEMPORARY_STATE if app.is_dir() and not os.access(app, os.W_OK) else state
+
+
+def _refuse_unsafe_port(port: int, safe: tuple[int, int] | None, environment: Mapping[str, str]) -> None:
+    """Hold the port against the range that the platform leaves to containers, unless it chose the port itself."""
+    own = environment.get("SAGEMAKER_BIND_TO_PORT", "").strip() or str(_BY_NAME["port"].default)
+    if safe is not None and str(port) != own and not safe[0] <= port <= safe[1]:
+        raise SettingError(
+            f"port {port} is outside SAGEMAKER_SAFE_PORT_RANGE={safe[0]}-{safe[1]}: expected one inside, or {own}, "
+            "where the platform looks for the server"
+        )
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return environment variables that give another process these very settings, one a setting that is set.
+
+    The folders are made absolute. `without_settings` takes away what else a process would read.
+    """
+    values = {setting: getattr(settings, setting.name) for setting in SETTINGS}
+    return {setting.variables[0]: _as_text(value) for setting, value in values.items() if value is not None}
+
+
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without any variable that is a setting."""
+    ours = {variable for setting in SETTINGS for variable in setting.variables}
+    return {name: value for name, value in environment.items() if name not in ours}
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, Path):
+        return str(value.resolve())
+    if isinstance(value, tuple):
+        return "-".join(str(part) for part in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def variables_of(name: str) -> tuple[str, ...]:
@@ -241,11 +397,17 @@ def in_container(environment: Mapping[str, str]) -> bool:
 
 
 def _read(setting: Setting, environment: Mapping[str, str]) -> Any:
+    found: dict[str, Any] = {}
     for variable in setting.variables:
         text = environment.get(variable, "").strip()
         if text:  # an empty variable counts as unset: that is how container platforms clear one
             try:
-                return setting.parse(text)
-            except (ValueError, KeyError) as error:
+                found[variable] = setting.parse(text)
+            except (ValueError, KeyError, StopIteration) as error:
                 raise SettingError(f"{variable}={text!r}: expected {setting.expects}") from error
-    return None
+            if not setting.spellings:
+                break
+    if len(set(found.values())) > 1:
+        said = " and ".join(f"{variable}={environment[variable].strip()!r}" for variable in found)
+        raise SettingError(f"{said} contradict one another: expected one of them, or the same in each")
+    return next(iter(found.values()), None)

@@ -38,7 +38,7 @@ TABLES = [
     mistake("a-range-the-wrong-way-round", '"fee": Number(minimum=0)', '"fee": Number(minimum=2, maximum=1)',
             '"offer_id": Text, "lender"', "Number: minimum=2 is above maximum=1"),
     mistake("a-route-of-ours", 'App("offers")', 'App("offers", refresh_route="/ping")', "app = ",
-            "expected refresh_route= a path", "not one of /ping, /invocations, /generations, got '/ping'"),
+            "expected refresh_route= a path", "not one of /ping, /invocations, /", "got '/ping'"),
     mistake("a-route-without-its-slash", 'App("offers")', 'App("offers", refresh_route="updatedata")', "app = ",
             "expected refresh_route= a path such as '/updatecards'", "got 'updatedata'"),
 ]  # fmt: skip

@@ -123,7 +123,7 @@ def test_leading_zeros_are_part_of_a_key(ask, order):
         ("application/*", "application/json"),
         ("text/*", "text/json"),
         ("text/json", "text/json"),
-        ("text/csv, text/json;q=0.5", "text/json"),
+        ("text/csv, text/json;q=0.5", "text/csv"),
         ("text/json;q=0.2, application/json;q=0.9", "application/json"),
         ("text/json;q=0.9, application/json;q=0.2", "text/json"),
         ("*/*;q=0.1, application/json;q=0", "text/json"),
@@ -192,7 +192,8 @@ def test_a_record_that_is_no_object_is_refused(ask, record, kind):
 def test_a_list_in_a_list_is_a_bad_record(ask, order):
     reply = ask(text([order, [order]]), headers=JSON)
     assert reply.status == 200
-    assert reply.json()[1]["detail"].endswith("got a list")
+    assert reply.json()[1]["detail"].startswith(f"expected 4 values ({', '.join(KEY)}) or the model's 6 inputs (")
+    assert reply.json()[1]["detail"].endswith("got 1")
 
 
 def test_one_unknown_key_is_404_and_says_which(ask):
@@ -232,6 +233,11 @@ def test_a_list_without_a_good_record_has_the_status_of_its_first_problem(ask, r
     assert reply.json()["index"] == 0
     assert [problem["status"] for problem in reply.json()["problems"]] == statuses
     assert [problem["index"] for problem in reply.json()["problems"]] == list(range(len(records)))
+
+
+def test_of_very_many_problems_a_thousand_are_told(ask):
+    reply = ask(b"[" + b"1," * 2_999 + b"1]", headers=JSON)
+    assert (reply.status, len(reply.json()["problems"])) == (400, 1_000)
 
 
 def test_in_a_batch_job_errors_are_entries(ask, batch, order):
@@ -274,9 +280,9 @@ ERRORS = [
     pytest.param(text([UNKNOWN]), {}, 404, "key-not-found", id="list-of-an-unknown-key"),
     pytest.param(b"{}", {"headers": {}}, 415, "unsupported-media-type", id="no-content-type"),
     pytest.param(
-        b"{}", {"headers": {"Content-Type": "text/csv"}}, 415, "unsupported-media-type", id="other-content-type"
+        b"{}", {"headers": {"Content-Type": "text/xml"}}, 415, "unsupported-media-type", id="other-content-type"
     ),
-    pytest.param(b"{}", {"headers": {**JSON, "Accept": "text/csv"}}, 406, "not-acceptable", id="accept-csv"),
+    pytest.param(b"{}", {"headers": {**JSON, "Accept": "text/html"}}, 406, "not-acceptable", id="accept-html"),
     pytest.param(
         b"{}",
         {"headers": {**JSON, "Accept": "application/json;q=0, text/json;q=0"}},

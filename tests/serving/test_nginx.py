@@ -17,6 +17,7 @@ VALUES = {
     "host": "127.0.0.1", "port": 8123, "timeout_s": 7, "max_body_mb": 3, "nginx_workers": 2, "user": None,
     "log_level": "error", "operator_routes": ["/generations", "/update"],
     "sockets": ["/tmp/here/app0.sock", "/tmp/here/app1.sock"], "keeps_alive": True,
+    "request_log": "/tmp/here/requests", "logged": "all",
 }  # fmt: skip
 
 
@@ -35,15 +36,17 @@ def test_ours_is_filled_in_with_the_settings(tmp_path):
         "server unix:/tmp/here/builder.sock",
         "location = /generations {",
         "location = /update {",
+        "access_log /tmp/here/requests line ",
     ):
         assert line in text
     assert "{{" not in text.replace("{{ }}", "")
     assert "user " not in text
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "[::1]"])
-def test_nginx_takes_ours(tmp_path, host):
-    values = {**VALUES, "host": host, "user": unprivileged_user()}
+@pytest.mark.parametrize(("host", "logged"), [("127.0.0.1", "all"), ("0.0.0.0", "failed"), ("[::1]", "none")])
+def test_nginx_takes_ours(tmp_path, host, logged):
+    values = {**VALUES, "host": host, "user": unprivileged_user(), "logged": logged}
+    values["request_log"] = tmp_path / "requests"
     (tmp_path / "nginx.conf").write_text(render_configuration(tmp_path / "app", run_dir=tmp_path, **values))
     command = [find_nginx(), "-t", "-e", "stderr", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
     tried = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -66,10 +69,7 @@ def test_a_template_with_a_mistake_is_refused_with_the_values_there_are(tmp_path
         render_configuration(tmp_path, **VALUES)
     assert str(tmp_path / "nginx.conf") in str(caught.value)
     assert says in str(caught.value)
-    assert (
-        "host, keeps_alive, log_level, max_body_mb, nginx_workers, operator_routes, port, sockets, timeout_s, user"
-        in str(caught.value)
-    )
+    assert f"Values to use: {', '.join(sorted(VALUES))}." in str(caught.value)
 
 
 def test_a_copy_of_ours_passes_the_check(tmp_path):

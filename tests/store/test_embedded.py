@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import lmdb
 import msgspec
@@ -43,6 +45,19 @@ def test_a_row_is_found_by_its_whole_key(store_of):
 @pytest.mark.parametrize("key", [("O2",), ("o1",), (" O1",), ("O1", "O1"), (1,), ("",), ("meta",), ("\0meta",)])
 def test_a_key_that_is_not_there_gives_nothing(store_of, key):
     assert store_of([["O1", 5]]).get(key) is None
+
+
+def test_threads_that_are_the_first_at_once_open_it_once(store_of):
+    store, together = store_of([["O1", 5]]), threading.Barrier(8)
+
+    def first(_):
+        together.wait()
+        return store.get(("O1",))
+
+    for _ in range(20):
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(first, range(8))) == [["O1", 5]] * 8
+        store.close()
 
 
 def test_text_and_number_are_two_keys(store_of):

@@ -11,6 +11,7 @@ from typing import Any
 from scoreline.app.columns import ColumnType
 from scoreline.app.features import Feature, resolve_features, spine_columns_of
 from scoreline.app.heads import Head, Rule, RulesHead, TreesHead, declare_rules, declare_trees
+from scoreline.app.hyperparameters import Hyperparameters, declare_hyperparameters
 from scoreline.app.reply import Ranked, Reason, ReplyField, declare_csv, declare_reply
 from scoreline.app.request import Request, declare_request
 from scoreline.app.table import Column, Table, check_distinct, declare_reference, declare_table
@@ -69,6 +70,7 @@ class App:
         self._request: Request | None = None
         self._reply: dict[str, ReplyField] = {}
         self._csv: dict[str, tuple[str, ...]] = {}
+        self._hyperparameters: Hyperparameters | None = None
 
     def table(
         self,
@@ -193,6 +195,17 @@ class App:
             self._check_target(head)
             self.heads[name] = head
 
+    def hyperparameters(self, **defaults: bool | int | float | str) -> Hyperparameters:
+        """Declare values that estimators are made with, and that training may be given others for.
+
+        Each is read by the type that its value here has. Returns a mapping, to be used where the
+        estimator is made: `HistGradientBoostingClassifier(**tuning)`, or `tuning.max_iter`.
+        """
+        if self._hyperparameters is not None:
+            raise AppError("hyperparameters are declared twice; name them all in one call")
+        self._hyperparameters = declare_hyperparameters(defaults)
+        return self._hyperparameters
+
     def request(self, table: Table, *, each: Table | None = None, where: str | None = None) -> None:
         """Declare that a client sends the columns of `table`; without this call it sends the spine's key.
 
@@ -286,6 +299,11 @@ class App:
         return self._request
 
     @property
+    def declared_hyperparameters(self) -> Hyperparameters:
+        """The hyperparameters with the values that they have now; empty where none are declared."""
+        return Hyperparameters({}) if self._hyperparameters is None else self._hyperparameters
+
+    @property
     def reference_tables(self) -> dict[str, Table]:
         """The reference tables, by name."""
         return {name: table for name, table in self.tables.items() if table.spec.reference is not None}
@@ -337,4 +355,4 @@ class App:
 
 _HEAD_NAME = re.compile("[A-Za-z0-9_-]+")
 _ROUTE = re.compile("(/[A-Za-z0-9_.-]+)+")
-_OUR_ROUTES = ("/ping", "/invocations", "/generations")
+_OUR_ROUTES = ("/ping", "/invocations", "/execution-parameters", "/generations")

@@ -259,6 +259,16 @@ def _declare_entry(
     return given
 
 
+def of_heads(fields: Mapping[str, ReplyField]) -> dict[str, EntryField]:
+    """Return the fields that heads alone make, of an entry where there is a ranked list.
+
+    They are what can be said of inputs that come without the record which they were made from.
+    """
+    listed = [kind for kind in fields.values() if isinstance(kind, Ranked)]
+    among: Mapping[str, Any] = listed[0].fields if listed else fields
+    return {name: kind for name, kind in among.items() if not isinstance(kind, (Echo, Count))}
+
+
 def _check_suits(where: str, given: OfHead, head: Head) -> None:
     """Raise AppError if the head does not say what the field gives."""
     verb = "outside_support" if isinstance(given, OutsideSupport) else type(given).__name__.lower()

@@ -25,8 +25,8 @@ def feature(settings: Settings) -> None:
     run_feature(settings)
 
 
-def run_feature(settings: Settings) -> None:
-    """Build the features and print the summary."""
+def run_feature(settings: Settings) -> list[str]:
+    """Build the features; print the summary and return its lines."""
     from scoreline.app.load import load_app
     from scoreline.cli.report import feature_lines
     from scoreline.features.build import build_features
@@ -43,7 +43,9 @@ def run_feature(settings: Settings) -> None:
             max_bad_rows=settings.max_bad_rows,
             reference_data=folder,
         )
-    click.echo("\n".join(feature_lines(report, settings.results)))
+    lines = feature_lines(report, settings.results)
+    click.echo("\n".join(lines))
+    return lines
 
 
 @contextlib.contextmanager

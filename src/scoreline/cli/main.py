@@ -14,6 +14,7 @@ from scoreline.cli.feature import feature
 from scoreline.cli.inference import inference
 from scoreline.cli.operate import refresh, rollback, status
 from scoreline.cli.options import Terminated
+from scoreline.cli.package import package
 from scoreline.cli.serve import serve
 from scoreline.cli.train import train
 from scoreline.cli.up import up
@@ -43,7 +44,7 @@ def scoreline() -> None:
     """
 
 
-for command in (check, feature, train, serve, inference, up, refresh, status, rollback):
+for command in (check, feature, train, serve, inference, up, refresh, status, rollback, package):
     scoreline.add_command(command)
 
 

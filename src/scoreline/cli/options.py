@@ -64,6 +64,8 @@ def _declare(setting: Setting) -> tuple[str, str]:
 def _type(setting: Setting) -> Any:
     if setting.name in (*FOLDERS, "state"):
         return click.Path(file_okay=False, path_type=Path)
+    if setting.name == "hyperparameters":
+        return click.Path(dir_okay=False, path_type=Path)
     return _TYPES.get(setting.name)
 
 

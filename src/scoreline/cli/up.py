@@ -21,7 +21,7 @@ from scoreline.cli.inference import run_inference
 from scoreline.cli.options import FOLDERS, options
 from scoreline.cli.train import run_train
 from scoreline.errors import ServeError
-from scoreline.settings import Settings, variables_of
+from scoreline.settings import Settings, environment_of, variables_of, without_settings
 
 _READY_S, _STOP_S = 90, 35
 
@@ -73,15 +73,7 @@ def _server(settings: Settings) -> Iterator[None]:
     from scoreline.serving.supervisor import PARENT_VARIABLE
 
     command = [sys.executable, "-m", "scoreline", "serve", "--port", str(settings.port), "--host", "127.0.0.1"]
-    environment = os.environ | {
-        variables_of(name)[0]: str(getattr(settings, name).resolve()) for name in (*FOLDERS, "state")
-    }
-    if settings.data_url is not None:
-        environment[variables_of("data_url")[0]] = settings.data_url
-    environment.pop("SAGEMAKER_BIND_TO_PORT", None)
-    environment[PARENT_VARIABLE] = "1"
-    if settings.workers is not None:
-        environment[variables_of("workers")[0]] = str(settings.workers)
+    environment = without_settings(os.environ) | environment_of(settings) | {PARENT_VARIABLE: "1"}
     server = subprocess.Popen(command, env=environment, start_new_session=True)  # Ctrl-C reaches us alone
     try:
         _wait_until_ready(server, settings.port)

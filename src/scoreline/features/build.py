@@ -126,7 +126,8 @@ def _set_aside(plan: Plan, engine: EmbeddedEngine, report: FeatureReport, folder
         write_rejected(folder, name, load.rejected)
         if name in joins and load.spec.reference is None:  # a reference table with such a row is refused whole
             rows = engine.reached(plan, joins[name], load.unreadable)
-            reached += [{"table": name, "file": load.file.name, "line": row.pop(LINE), "reaches": row} for row in rows]
+            at = {row.place: {"table": name, "file": row.file, "line": row.line} for row in load.unreadable}
+            reached += [{**at[row.pop(LINE)], "reaches": row} for row in rows]
             report.reached[name] = len({tuple(row[part] for part in plan.spine.key) for row in rows})
             report.unplaced[name] = sum(row.key is None for row in load.unreadable)
     write_lines(folder / REACHED_FILE, reached)

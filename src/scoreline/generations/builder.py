@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from scoreline.generations.manifest import (
     app_digest,
     content_digest,
 )
+from scoreline.generations.package import Package
 from scoreline.generations.parts import MakePredictor, load_parts
 from scoreline.generations.remarks import remarks_on
 from scoreline.generations.state import StateFolder, age_s, utc_now
@@ -84,13 +86,23 @@ class Builder:
     Parameters
     ----------
     make_predictor : makes the app's predictor and scores the golden rows with it
+    package : the model package that model and results are in. Its files are linked to where they are, since
+        they stay as they are and /tmp may be small; its reference tables are copies at hand
     """
 
     def __init__(
-        self, app: App, state: StateFolder, model: Path, results: Path, source: Source, make_predictor: MakePredictor
+        self,
+        app: App,
+        state: StateFolder,
+        model: Path,
+        results: Path,
+        source: Source,
+        make_predictor: MakePredictor,
+        package: Package | None = None,
     ) -> None:
         self._app, self._state, self._source = app, state, source
         self._model, self._results, self._make_predictor = model, results, make_predictor
+        self._package = package
         self._digest = app_digest(app)
 
     def refresh(self, mode: Mode = "ask", *, dry_run: bool = False) -> RefreshReport:
@@ -209,7 +221,9 @@ class Builder:
             return {}
         from scoreline.generations.collect import TableCollector  # loads pyarrow, which other apps need not
 
-        collector = TableCollector(self._state, self._source, current, copies_will_do=mode == "start")
+        collector = TableCollector(
+            self._state, self._source, current, copies_will_do=mode == "start", package=self._package
+        )
         collected: dict[str, Collected] = {}
         errors: list[ScorelineError] = []
         for name, table in self._app.reference_tables.items():
@@ -264,14 +278,14 @@ class Builder:
             notes=[one.note for one in tables.values() if one.note],
             pinned=self._state.pinned,
         )
-        if current is not None and current.digest == digest and current.app == self._digest:
+        if current is not None and current.digest == digest and current.app == self._digest and self._is_there(current):
             return report
         report.changed = True
         self._copy_model(staging / MODEL_FOLDER)
         if store is not None:
             if read_stamp(self._results).digest != store.digest:  # it looks at every byte
                 raise GenerationError(f"{self._results}: was built anew just now. Run `scoreline refresh` again.")
-            _link(store.path, staging / STORE_FILE)
+            self._bring(store.path, staging / STORE_FILE, _link)
         generation = Generation(
             number=0,
             digest=digest,
@@ -301,7 +315,18 @@ class Builder:
         artifact = load_artifact(self._model)
         for name in (MODEL_MANIFEST, *artifact.manifest["files"]):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self._model / name, folder / name)
+            self._bring(self._model / name, folder / name, shutil.copyfile)
+
+    def _bring(self, path: Path, target: Path, otherwise: Callable[[Path, Path], object]) -> None:
+        """Put a file into the staging folder: what a package holds by a link to where it is."""
+        if self._package is not None and self._package.holds(path):
+            target.symlink_to(path.resolve())
+        else:
+            otherwise(path, target)
+
+    def _is_there(self, generation: Generation) -> bool:
+        """Whether all that a generation links to is still where it was; a package may have been put elsewhere."""
+        return all(path.exists() for path in self._state.folder_of(generation.number).rglob("*"))
 
     def _earlier(self, to: int | None) -> Generation:
         current, kept = self._state.current(), self._state.generations()

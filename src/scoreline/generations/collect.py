@@ -12,6 +12,7 @@ import pyarrow as pa
 from scoreline.app.table import TableSpec
 from scoreline.errors import GenerationError, ScorelineError, SourceAwayError, TableError
 from scoreline.generations.manifest import TABLES_FOLDER, Collected, Generation, TableContent
+from scoreline.generations.package import Package
 from scoreline.generations.state import StateFolder, utc_now
 from scoreline.tables.fetch import Source
 from scoreline.tables.reference import most_bytes, read_reference
@@ -25,10 +26,19 @@ class TableCollector:
     ----------
     current : the published generation, whose copies are taken where nothing changed
     copies_will_do : where the source gives no good file, take the copy and say so
+    package : has copies for a start without a published generation
     """
 
-    def __init__(self, state: StateFolder, source: Source, current: Generation | None, *, copies_will_do: bool) -> None:
-        self._state, self._source, self._current = state, source, current
+    def __init__(
+        self,
+        state: StateFolder,
+        source: Source,
+        current: Generation | None,
+        *,
+        copies_will_do: bool,
+        package: Package | None = None,
+    ) -> None:
+        self._state, self._source, self._current, self._package = state, source, current, package
         self._copies_will_do = copies_will_do
 
     def collect(self, spec: TableSpec, staging: Path) -> Collected:
@@ -74,7 +84,7 @@ class TableCollector:
 
     def _copy_of(self, spec: TableSpec) -> tuple[Path, TableContent] | None:
         if self._current is None or spec.name not in self._current.tables:
-            return None
+            return None if self._package is None else self._package.copy_of(spec.name)
         content = self._current.tables[spec.name]
         path = self._state.folder_of(self._current.number) / TABLES_FOLDER / spec.name / content.file
         return (path, content) if path.is_file() else None

@@ -13,7 +13,7 @@ from scoreline.errors import GenerationError, StampError
 from scoreline.features.plan import make_plan
 from scoreline.generations.manifest import MODEL_FOLDER, STORE_FILE, TABLES_FOLDER, Generation, read_manifest
 from scoreline.model.artifact import Artifact, check_belongs, load_artifact
-from scoreline.predictor import LiveScorer, Predictor, ReferenceData, StoredScorer
+from scoreline.predictor import InputScorer, LiveScorer, Predictor, ReferenceData, StoredScorer
 from scoreline.store.embedded import EmbeddedStore
 
 MakePredictor = Callable[[App, Artifact], Predictor]
@@ -27,6 +27,8 @@ class Parts:
     ----------
     model : digest of the artifact
     tables : reference table -> (digest, rows in memory)
+    scorer : of records as the app asks for them
+    direct : of records that are the inputs of the heads
     """
 
     generation: Generation
@@ -35,6 +37,7 @@ class Parts:
     store: EmbeddedStore | None
     tables: Mapping[str, tuple[str, ReferenceData]]
     scorer: StoredScorer | LiveScorer
+    direct: InputScorer
 
 
 def load_parts(
@@ -70,7 +73,7 @@ def load_parts(
         scorer = StoredScorer(app, artifact, predictor, store, generation.columns)
     else:
         scorer = LiveScorer(app, artifact, predictor, {name: data for name, (_, data) in tables.items()})
-    return Parts(generation, artifact, predictor, store, tables, scorer)
+    return Parts(generation, artifact, predictor, store, tables, scorer, InputScorer(app, artifact, predictor))
 
 
 def _load_store(app: App, path: Path, generation: Generation, former: Parts | None) -> EmbeddedStore:

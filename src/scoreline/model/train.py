@@ -122,6 +122,8 @@ def train(
                 learnt[head.name] = made.head
                 manifest["heads"][head.name] |= made.manifest
                 report.add(head.name, made)
+        if app.declared_hyperparameters:
+            manifest["hyperparameters"] = dict(app.declared_hyperparameters)
         manifest["fingerprints"] = {"features": stamp.digest, "plan": plan.digest}
         manifest["versions"] = _versions()
         artifact = Artifact(staging, manifest, learnt, Golden([], {}), "")

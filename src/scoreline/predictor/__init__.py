@@ -1,11 +1,14 @@
 """From records to replies: features, heads, reply. No HTTP, no files; pure over what it is given."""
 
+from scoreline.predictor.direct import InputRow, InputScorer
 from scoreline.predictor.heads import Outputs, Predictor, check_golden
 from scoreline.predictor.live import LiveScorer, Options, Sent
 from scoreline.predictor.reference import ReferenceData
 from scoreline.predictor.stored import Key, Missing, RowSource, StoredScorer
 
 __all__ = [
+    "InputRow",
+    "InputScorer",
     "Key",
     "LiveScorer",
     "Missing",

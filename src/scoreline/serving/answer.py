@@ -6,25 +6,33 @@ import logging
 import os
 import re
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from scoreline.errors import FeatureError, ScorelineError
 from scoreline.generations.parts import Parts
-from scoreline.predictor import Missing, Options
-from scoreline.serving.media import CSV_TYPE, JSON_TYPES, choose_reply, csv_line, csv_problem, media_type_of
+from scoreline.predictor import InputRow, Missing, Options
+from scoreline.serving.codecs import BY_TYPE, NUMBERS_ALONE, TABLES, Replies, default_type, types_given
+from scoreline.serving.media import choose_reply, parse_type
 from scoreline.serving.problems import MEDIA_TYPE, Problem
 from scoreline.serving.records import Records
 from scoreline.serving.service import Service
+from scoreline.settings import MOST_PAYLOAD_MB
 
+DOCUMENT = "/openapi.json"
+EXECUTION_PARAMETERS = "/execution-parameters"
 PROBE_VARIABLE = "SCORELINE_PROBE_PATH"  # a path that only the supervisor knows: golden rows, by a pool worker
+PROBLEMS_TOLD = 1_000  # where no record is good; more of them make a reply many times as long as the request
 ATTRIBUTES, STALE = "X-Amzn-SageMaker-Custom-Attributes", "X-Scoreline-Stale"
+INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
+_EXCEPTIONS = {Problem, InputRow}  # what may stand among records besides those that the app asks for
 _log = logging.getLogger("scoreline.serving")
-_encode = msgspec.json.Encoder().encode
+_is_attributes = re.compile(r"[\x20-\x7e]{1,1024}").fullmatch  # what the API lets through, on either way
+_is_inference_id = re.compile(r"[\x20-\x7e]{1,64}").fullmatch
 
 
 class Headers(Protocol):
@@ -49,7 +57,8 @@ def answer(service: Service, method: str, path: str, headers: Headers, body: byt
     Parameters
     ----------
     headers : looked up without regard to case
-        Content-Type, Accept and X-Amzn-SageMaker-Custom-Attributes are read.
+        Content-Type, Accept and X-Amzn-SageMaker-Custom-Attributes are read; the last is given back
+        too. What fails inside is logged with X-Amzn-SageMaker-Inference-Id.
     query : str
         The query string, without its question mark.
 
@@ -64,13 +73,25 @@ def answer(service: Service, method: str, path: str, headers: Headers, body: byt
         name = parts.generation.name
         given = _route(service, parts, method, path, headers, body, query)
     except ScorelineError as error:
-        _log.error("failed: %s: %s", type(error).__name__, error)
+        _log.error("failed%s: %s: %s", _inference_id(headers), type(error).__name__, error)
         given = _failed(service, error)
     except Exception as error:  # the last line of defence; a client never sees a traceback
         where = "".join(traceback.format_tb(error.__traceback__))
-        _log.error("failed: %s\n%s", type(error).__name__, where)  # not its message: it may hold values
+        # not its message: it may hold values
+        _log.error("failed%s: %s\n%s", _inference_id(headers), type(error).__name__, where)
         given = _problem(Problem(500, "internal", "an unexpected error; the server's log says where"))
-    return Answer(given.status, given.body, {**given.headers, "X-Scoreline-Generation": name})
+    return Answer(given.status, given.body, {**given.headers, **_echo(path, headers), "X-Scoreline-Generation": name})
+
+
+def _echo(path: str, headers: Headers) -> dict[str, str]:
+    """Give the caller's Custom-Attributes back: they are opaque to us, and may carry the name of a request."""
+    sent = headers.get(ATTRIBUTES) if path == "/invocations" else None
+    return {} if sent is None or not _is_attributes(sent) else {ATTRIBUTES: sent}
+
+
+def _inference_id(headers: Headers) -> str:
+    sent = headers.get(INFERENCE_ID)
+    return f", Inference-Id {sent!r}" if sent is not None and _is_inference_id(sent) else ""
 
 
 def _failed(service: Service, error: ScorelineError) -> Answer:
@@ -85,11 +106,33 @@ def _route(service: Service, parts: Parts, method: str, path: str, headers: Head
         if method != "POST":
             return _not_allowed("POST", path)
         return _invoke(service, parts, headers, body, query)
+    if path == EXECUTION_PARAMETERS:
+        if method not in ("GET", "HEAD"):
+            return _not_allowed("GET", path)
+        return Answer(200, msgspec.json.encode(execution_parameters(service)), {"Content-Type": "application/json"})
     if path == "/ping" or path == os.environ.get(PROBE_VARIABLE):
         if method not in ("GET", "HEAD"):
             return _not_allowed("GET", path)
         return _ping(service)
-    return _problem(Problem(404, "no-such-route", "expected GET /ping or POST /invocations"))
+    if path == DOCUMENT:
+        if method not in ("GET", "HEAD"):
+            return _not_allowed("GET", path)
+        return Answer(200, service.document(parts), {"Content-Type": "application/json"})
+    return _problem(Problem(404, "no-such-route", f"expected GET /ping, GET {DOCUMENT} or POST /invocations"))
+
+
+def execution_parameters(service: Service) -> dict[str, int]:
+    """Return what a batch transform job asks for before it sends anything.
+
+    Each worker takes one body at a time, and no body is larger than the limit; the product of the two
+    is 100 at the most, by the API. BatchStrategy is left out, since its two spellings each break a
+    client, and its default, several records a request, is what we want.
+    """
+    payload_mb = min(service.max_body_mb, MOST_PAYLOAD_MB)
+    return {
+        "MaxConcurrentTransforms": max(1, min(service.workers, MOST_PAYLOAD_MB // payload_mb)),
+        "MaxPayloadInMB": payload_mb,
+    }
 
 
 def _ping(service: Service) -> Answer:
@@ -101,14 +144,15 @@ def _ping(service: Service) -> Answer:
 
 
 def _invoke(service: Service, parts: Parts, headers: Headers, body: bytes, query: str) -> Answer:
-    offered = (*JSON_TYPES, CSV_TYPE) if service.app.csv_columns else JSON_TYPES
-    reply_type = choose_reply(headers.get("Accept"), offered)
+    accept = headers.get("Accept")
+    content_type, parameters = parse_type(headers.get("Content-Type"))
+    default = service.default_accept or default_type(content_type)
+    reply_type = choose_reply(accept, service.given, default)
     if reply_type is None:
-        return _problem(Problem(406, "not-acceptable", f"expected an Accept with one of {', '.join(offered)}"))
-    content_type = media_type_of(headers.get("Content-Type"))
-    if content_type not in JSON_TYPES:
+        return _not_acceptable(service.given)
+    if content_type not in service.taken:
         came = "another one" if content_type else "none"
-        detail = f"expected Content-Type {' or '.join(JSON_TYPES)}, got {came}"
+        detail = f"expected Content-Type {' or '.join(service.taken)}, got {came}"
         return _problem(Problem(415, "unsupported-media-type", detail))
     if len(body) > service.max_body_bytes:
         detail = f"expected at most {service.max_body_bytes} bytes; SCORELINE_MAX_BODY_MB raises the limit"
@@ -116,12 +160,20 @@ def _invoke(service: Service, parts: Parts, headers: Headers, body: bytes, query
     options = _options(service, headers, query)
     if isinstance(options, Problem):
         return _problem(options)
-    decoded = service.schema.decode_json(body)
+    if reply_type in TABLES and service.tables.first_alone and options.top is None:
+        options = replace(options, top=1)
+    decoded = BY_TYPE[content_type].decode(service.schema, body, parameters, batch=service.batch)
     if isinstance(decoded, Problem):
         return _problem(decoded)
     if not decoded.records:
-        return _problem(Problem(400, "no-records", "expected at least one record, got an empty list"))
-    return _as_answer(service, _score(service, parts, decoded, options), decoded.is_list, reply_type)
+        return _problem(Problem(400, "no-records", "expected at least one record, got none"))
+    replies = _score(service, parts, decoded, options)
+    if reply_type in NUMBERS_ALONE and not replies.are_numeric():
+        offers = types_given(numbers=False)
+        reply_type = choose_reply(accept, offers, default)
+        if reply_type is None:
+            return _not_acceptable(offers)
+    return _as_answer(service, replies, reply_type)
 
 
 def _options(service: Service, headers: Headers, query: str) -> Options | Problem:
@@ -143,17 +195,32 @@ def _options(service: Service, headers: Headers, query: str) -> Options | Proble
     )
 
 
-def _score(service: Service, parts: Parts, decoded: Records, options: Options) -> list[dict[str, Any] | Problem]:
+def _score(service: Service, parts: Parts, decoded: Records, options: Options) -> Replies:
     """Score the good records; the others keep their problem, in place."""
-    good: list[Any] = [record for record in decoded.records if not isinstance(record, Problem)]
-    scored: Iterator[Any] = iter(parts.scorer.score(good, options))
-    replies: list[dict[str, Any] | Problem] = []
-    for index, record in enumerate(decoded.records):
-        reply = record if isinstance(record, Problem) else next(scored)
-        if isinstance(reply, Missing):
-            reply = _not_found(service, reply, index if decoded.is_list else None)
-        replies.append(reply)
-    return replies
+    records = decoded.records
+    of_inputs: frozenset[int] = frozenset()
+    entries: list[Any]
+    if _EXCEPTIONS.isdisjoint(map(type, records)):
+        entries = cast(Any, parts.scorer.score(cast(Any, records), options))
+    else:
+        of_inputs = frozenset(place for place, record in enumerate(records) if type(record) is InputRow)
+        entries = _score_mixed(parts, records, options)
+    for index, entry in enumerate(entries):
+        if type(entry) is Missing:
+            entries[index] = _not_found(service, entry, index if decoded.is_list else None)
+    return Replies(entries, decoded.shape, service.tables, service.stale(), of_inputs)
+
+
+def _score_mixed(parts: Parts, records: Sequence[Any], options: Options) -> list[Any]:
+    """Score what the app asks for, and inputs, each by their own scorer; problems stay in their places."""
+    asked = [record for record in records if type(record) not in _EXCEPTIONS]
+    inputs = [record for record in records if type(record) is InputRow]
+    scored = iter(parts.scorer.score(asked, options) if asked else ())
+    direct = iter(parts.direct.score(inputs))
+    return [
+        record if type(record) is Problem else next(direct if type(record) is InputRow else scored)
+        for record in records
+    ]
 
 
 def _not_found(service: Service, missing: Missing, index: int | None) -> Problem:
@@ -163,24 +230,19 @@ def _not_found(service: Service, missing: Missing, index: int | None) -> Problem
     return Problem(404, "key-not-found", detail, index=index)
 
 
-def _as_answer(service: Service, replies: list[dict[str, Any] | Problem], is_list: bool, reply_type: str) -> Answer:
-    problems = [reply for reply in replies if isinstance(reply, Problem)]
-    if len(problems) == len(replies) and not service.batch:
-        all_of_them = {"problems": [problem.describe() for problem in problems]} if is_list else {}
+def _as_answer(service: Service, replies: Replies, reply_type: str) -> Answer:
+    if type(replies.entries[0]) is Problem and not service.batch and replies.are_all_bad():
+        problems = replies.problems()[:PROBLEMS_TOLD]
+        all_of_them = {"problems": [problem.describe() for problem in problems]} if replies.shape != "object" else {}
         return _problem(problems[0], all_of_them)
-    stale = service.stale()
-    headers = {"Content-Type": reply_type, **({STALE: ", ".join(stale)} if stale else {})}
-    if reply_type == CSV_TYPE:
-        lines = [
-            csv_problem(reply.encode()) if isinstance(reply, Problem) else csv_line(service.app.csv_columns, reply)
-            for reply in replies
-        ]
-        return Answer(200, "".join(lines).encode(), headers)
-    entries = [
-        reply.describe() if isinstance(reply, Problem) else ({**reply, "stale": stale} if stale else reply)
-        for reply in replies
-    ]
-    return Answer(200, _encode(entries if is_list else entries[0]), headers)
+    headers = {"Content-Type": reply_type}
+    if replies.stale:
+        headers[STALE] = ", ".join(replies.stale)
+    return Answer(200, BY_TYPE[reply_type].encode(replies), headers)
+
+
+def _not_acceptable(offers: Sequence[str]) -> Answer:
+    return _problem(Problem(406, "not-acceptable", f"expected an Accept with one of {', '.join(offers)}"))
 
 
 def _not_allowed(allowed: str, path: str) -> Answer:

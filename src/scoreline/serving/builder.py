@@ -135,8 +135,9 @@ def main() -> None:
     end_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # the state folder survives an end at any point
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(format="serve: %(message)s", stream=sys.stderr, level=logging.WARNING)
     settings = resolve_settings()
+    level = max(logging.WARNING, logging.getLevelName(settings.log_level.upper()))  # libraries have much to say below
+    logging.basicConfig(format="serve: %(message)s", stream=sys.stderr, level=level)
     app, state = load_app(settings.app), StateFolder(settings.state)
     builder = make_builder(settings, app, state)
     stop = threading.Event()

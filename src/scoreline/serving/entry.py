@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -53,6 +54,7 @@ def _load(replace_worker: Callable[[], None]) -> tuple[Service, Settings]:
             from scoreline.serving.start import open_generation  # engines, which a worker has no use for
 
             open_generation(settings, lambda line: print(line, file=sys.stderr))
+        logging.getLogger("scoreline").setLevel(settings.log_level.upper())
         service = load_service(settings)
     except ScorelineError as error:
         raise SystemExit(f"scoreline: {error}") from error

@@ -11,6 +11,7 @@ from scoreline.serving.plan import socket_paths
 from scoreline.serving.process import RUN_DIR_VARIABLE, SCOREBOARD, WORKER_CLASS_VARIABLE, end_with_parent
 from scoreline.serving.scoreboard import Scoreboard
 
+LOG_LEVEL_VARIABLE = "SAGEMAKER_CONTAINER_LOG_LEVEL"
 KEEPALIVE_S = 75  # longer than nginx's for its upstreams, 60 s: it must not find a connection just closed
 
 _run_dir = Path(os.environ[RUN_DIR_VARIABLE])
@@ -29,7 +30,8 @@ timeout = _timeout_s + 5  # nginx answers 504 at the deadline itself; this only 
 graceful_timeout = 25
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 (heartbeats, off the disk)
 control_socket_disable = True  # gunicorn would put it in the home folder, which may be read-only
-loglevel = "warning"
+# Its own `info` would be a few lines at each start that nobody has a use for.
+loglevel = {"debug": "debug", "info": "warning"}.get(_level := os.environ[LOG_LEVEL_VARIABLE], _level)
 accesslog = None
 
 

@@ -1,84 +1,76 @@
-"""Media types: what comes by Content-Type, what goes by Accept."""
+"""Media types: what comes by Content-Type, what goes by Accept (RFC 9110)."""
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-JSON_TYPES = ("application/json", "text/json")
-CSV_TYPE = "text/csv"
+from collections.abc import Mapping
+from types import MappingProxyType
 
 
 @functools.lru_cache(maxsize=256)
-def media_type_of(content_type: str | None) -> str:
-    """Return the bare media type, in lower case, without parameters.
+def parse_type(content_type: str | None) -> tuple[str, Mapping[str, str]]:
+    """Return the bare media type and its parameters, names and type in lower case.
 
     Examples
     --------
-    >>> media_type_of("Application/JSON; charset=utf-8")
-    'application/json'
+    >>> media_type, parameters = parse_type('Text/CSV; header="Present"')
+    >>> media_type, dict(parameters)
+    ('text/csv', {'header': 'present'})
     """
-    return (content_type or "").split(";")[0].strip().lower()
+    media_type, *pieces = (content_type or "").lower().split(";")
+    pairs = (piece.partition("=") for piece in pieces)
+    parameters = {name.strip(): value.strip().strip('"') for name, _, value in pairs}
+    return media_type.strip(), MappingProxyType(parameters)
 
 
 @functools.lru_cache(maxsize=256)
-def choose_reply(accept: str | None, offers: tuple[str, ...] = JSON_TYPES) -> str | None:
-    """Return the reply's media type for an Accept header (RFC 9110, with q-values); None if none of `offers` fits.
+def choose_reply(accept: str | None, offers: tuple[str, ...], default: str) -> str | None:
+    """Return the reply's media type for an Accept header; None where none of `offers` fits.
+
+    Of those with the highest quality, one that is named comes before one that a wildcard covers; of
+    several that are named, the first of `offers`; of several that are covered, `default` if it is among them.
+
+    Parameters
+    ----------
+    default : what is given where nothing is asked for; the first of `offers` if it is none of them
 
     Examples
     --------
-    >>> choose_reply("text/csv, */*;q=0.1"), choose_reply("text/json"), choose_reply("image/png")
-    ('application/json', 'text/json', None)
+    >>> offers = ("application/json", "text/csv")
+    >>> choose_reply(None, offers, "text/csv"), choose_reply("text/csv, application/json", offers, "text/csv")
+    ('text/csv', 'application/json')
+    >>> choose_reply("text/csv;q=0.5, */*;q=0.1", offers, "application/json"), choose_reply("image/png", offers, "")
+    ('text/csv', None)
     """
     if not accept or not accept.strip():
-        return offers[0]
-    best = max(offers, key=lambda offered: _quality(offered, accept))
-    return best if _quality(best, accept) > 0 else None
+        return default if default in offers else offers[0]
+    ranges = _ranges(accept)
+    rated = {offered: _rate(offered, ranges) for offered in offers}
+    best = max(offers, key=lambda offered: (*rated[offered], rated[offered][1] < _NAMED and offered == default))
+    return best if rated[best][0] > 0 else None
 
 
-def csv_line(columns: Mapping[str, tuple[str, ...]], reply: Mapping[str, Any]) -> str:
-    """Return a reply as one line of CSV; a column is a reply field, or a field of the first entry of a list.
-
-    Examples
-    --------
-    >>> csv_line({"id": ("id",), "best": ("cards", "name")}, {"id": "a,b", "cards": [{"name": "Plus"}]})
-    '"a,b",Plus\\n'
-    """
-    cells = []
-    for path in columns.values():
-        value = reply[path[0]]
-        if len(path) == 2:
-            value = value[0][path[1]] if value else None
-        cells.append({True: "true", False: "false"}[value] if isinstance(value, bool) else value)
-    return _line(cells)
+_NAMED = 2
 
 
-def csv_problem(problem: bytes) -> str:
-    """Return a problem as one line of CSV, in a single cell: a bad record costs its own line alone."""
-    return _line([problem.decode()])
+def _rate(offered: str, ranges: Mapping[str, float]) -> tuple[float, int]:
+    """Return the quality that the most specific range gives, and how specific that range is."""
+    for media_range, specificity in ((offered, _NAMED), (offered.split("/")[0] + "/*", 1), ("*/*", 0)):
+        if media_range in ranges:
+            return ranges[media_range], specificity
+    return 0.0, -1
 
 
-def _line(cells: Sequence[Any]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow(cells)
-    return out.getvalue()
+def _ranges(accept: str) -> dict[str, float]:
+    """Return the media ranges of an Accept header, each with its quality; of a repeated one the highest."""
+    ranges: dict[str, float] = {}
+    for part in accept.lower().split(","):
+        media_range, *parameters = (piece.strip() for piece in part.split(";"))
+        ranges[media_range] = max(ranges.get(media_range, 0.0), _quality(parameters))
+    return ranges
 
 
-def _quality(offered: str, accept: str) -> float:
-    """Return the q-value of the most specific range that matches."""
-    best = (-1, 0.0)
-    for part in accept.split(","):
-        media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        specificity = {offered: 2, offered.split("/")[0] + "/*": 1, "*/*": 0}.get(media_range)
-        if specificity is not None:
-            best = max(best, (specificity, _q(parameters)))
-    return best[1]
-
-
-def _q(parameters: list[str]) -> float:
+def _quality(parameters: list[str]) -> float:
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":

@@ -19,6 +19,9 @@ OWN_TEMPLATE = "nginx.conf"
 FOREGROUND = "daemon off;"  # given beside the file: an app's own that lacks it would leave us with nothing to watch
 _OURS = Path(__file__).with_name("nginx.conf.template")
 _UNPRIVILEGED = ("nginx", "www-data", "nobody")
+# By the level of SAGEMAKER_CONTAINER_LOG_LEVEL: what nginx says of itself, and which requests leave a line.
+NGINX_LEVELS = {"debug": "info", "info": "error", "warning": "error", "error": "error", "critical": "crit"}
+LOGGED = {"debug": "all", "info": "all", "warning": "failed", "error": "failed", "critical": "none"}
 
 
 def find_nginx(wanted: Path | None = None) -> str:
@@ -81,6 +84,8 @@ def check_configuration(app_folder: Path) -> None:
             "nginx_workers": 1,
             "user": unprivileged_user(),
             "log_level": "error",
+            "request_log": f"{folder}/requests",
+            "logged": "all",
             "operator_routes": [],
             "sockets": [f"{folder}/app0.sock"],
             "keeps_alive": True,

@@ -12,6 +12,8 @@ MEDIA_TYPE = "application/problem+json"
 _TITLES = {
     "bad-body": "The body can't be read",
     "bad-record": "A record does not fit the request schema",
+    "bad-column": "A column is missing or unknown",
+    "header-line": "This line holds names, not a record",
     "key-not-found": "There is no such record",
     "bad-option": "An option can't be used",
     "forbidden": "This is not for you",
@@ -46,6 +48,10 @@ class Problem:
     detail: str
     index: int | None = None
     field: str | None = None
+
+    def at(self, index: int) -> Problem:
+        """Return the problem as that of a record of a list."""
+        return Problem(self.status, self.kind, self.detail, index, self.field)
 
     def describe(self) -> dict[str, Any]:
         """Return the problem as JSON-able data."""

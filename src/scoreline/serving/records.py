@@ -1,43 +1,98 @@
-"""The request schema: a body's records, typed."""
+"""The request schema: what a record may be, whatever the body that it comes in."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
-from scoreline.app.columns import Boolean, Category, ColumnType, Integer, Number
+from scoreline.app.columns import Category, ColumnType, Integer, Number
 from scoreline.app.declaration import App
+from scoreline.app.reply import of_heads
 from scoreline.errors import did_you_mean
-from scoreline.predictor import Key, Options, Sent
+from scoreline.model.inputs import inputs_of
+from scoreline.predictor import Options, Sent
+from scoreline.serving.kinds import (
+    INT64,
+    KINDS,
+    LARGEST,
+    Field,
+    Read,
+    RecordKind,
+    Taken,
+    inputs_kind,
+    key_kind,
+    plain_type,
+    request_kind,
+)
 from scoreline.serving.problems import Problem
 
-_BOM = b"\xef\xbb\xbf"
-_SHOWN = 40  # characters of a number that is out of range
-_INT64 = range(-(2**63), 2**63)
-_LARGEST = 1.7976931348623157e308
+Shape = Literal["object", "list", "wrapped"]
+_NAME_SHOWN = 64  # characters of the name of a column that there is not
 _WHOLE = re.compile("-?[0-9]{1,18}")
-_KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
-_TYPES: dict[type[ColumnType], Any] = {Integer: int, Number: float, Boolean: bool}
 
 
 @dataclass(frozen=True)
 class Records:
-    """What a body holds: one record or problem each, and whether it came as a list."""
+    """What a body holds: one record or problem each, and how they came.
 
-    records: list[Key | Sent | Problem]
-    is_list: bool
+    Attributes
+    ----------
+    shape : one `object`, a `list` (also of lines or rows), or a list `wrapped` in an object
+    """
+
+    records: Sequence[Taken | Problem]
+    shape: Shape
+
+    @property
+    def is_list(self) -> bool:
+        """Whether there may be several, so that a problem says which of them it is about."""
+        return self.shape != "object"
+
+
+def several(records: Iterable[Taken | Problem], shape: Shape = "list") -> Records:
+    """Return the records of a list; each problem gets its record's place."""
+    placed = [item.at(i) if type(item) is Problem else item for i, item in enumerate(records)]
+    return Records(placed, shape)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which value of a row is which column of a record, as the names above the rows say.
+
+    Attributes
+    ----------
+    places : for each column of the kind its place in a row; None where there is no such value
+    width : values in a row
+    """
+
+    kind: RecordKind
+    places: tuple[int | None, ...]
+    width: int
+
+    def take(self, row: Sequence[Any], read: Read) -> Taken | Problem:
+        """Return a row as a record."""
+        if len(row) != self.width:
+            return Problem(400, "bad-record", f"expected {self.width} values, one for each column, got {len(row)}")
+        values = []
+        for field, place in zip(self.kind.fields, self.places, strict=True):
+            value = None if place is None else read(field, row[place])
+            if isinstance(value, Problem):
+                return value
+            values.append(value)
+        return self.kind.make(tuple(values))
 
 
 class RequestSchema:
-    """Decodes JSON bodies by the types of the request's columns.
+    """What a record may be: what the app asks for, or the inputs of its heads.
 
-    A body that fits is decoded in one typed pass; only one that does not is looked at record by
-    record, to say what is wrong with each.
+    The two are told apart by their names, and without names by the number of values. A record that
+    can be both is what the app asks for.
 
     Parameters
     ----------
@@ -45,6 +100,13 @@ class RequestSchema:
     select : name of the option that picks rows of a reference table, its keys' type; None without one
     keys_alone : a record is its key
     key : of a record that is more than its key, the columns that are; they can't be empty
+    inputs : input of the heads -> type, in the order of their matrix; none where inputs are not taken
+    known : further names that may stand above a table of records: what is below them is passed over
+
+    Attributes
+    ----------
+    request, inputs : the two kinds of record; `inputs` is None where only the first is taken
+    counts : how many values a record without names has and which, as messages say it
     """
 
     def __init__(
@@ -54,44 +116,67 @@ class RequestSchema:
         *,
         keys_alone: bool = True,
         key: Sequence[str] = (),
+        inputs: Mapping[str, ColumnType] | None = None,
+        known: Iterable[str] = (),
     ) -> None:
-        self.types = dict(types)
-        self.names = tuple(types)
         self.select = select
+        self.request = key_kind(types) if keys_alone else request_kind(types, key)
+        self.inputs = inputs_kind(inputs) if inputs else None
+        self.kinds = (self.request,) if self.inputs is None else (self.request, self.inputs)
+        self.known = frozenset(known).union(*(kind.names for kind in self.kinds))
+        self.counts = self._describe_counts()
         self._keys_alone = keys_alone
-        self._key = tuple(types) if keys_alone else tuple(key)
-        # by number, since a column may have a name that Python has not ("order-id")
-        self._fields = [f"field_{index}" for index in range(len(self.names))]
-        fields: list[Any] = [
-            (field, _annotated(kind, keys_alone=keys_alone, never_empty=name in key)) if not kind.optional
-            else (field, _annotated(kind, keys_alone=keys_alone) | None, None)
-            for field, (name, kind) in zip(self._fields, types.items(), strict=True)
-        ]  # fmt: skip
-        rename = dict(zip(self._fields, self.names, strict=True))
-        if select is not None:
-            fields += [("option_top", Annotated[int, msgspec.Meta(ge=1)] | None, None)]
-            some = Annotated[list[_plain_type(select[1])], msgspec.Meta(min_length=1)]  # type: ignore[misc,valid-type]
-            fields += [("option_keys", some | None, None)]
-            rename |= {"option_top": "top", "option_keys": select[0]}
-        record = msgspec.defstruct("Record", fields, rename=rename, gc=False, kw_only=True)
-        self._one = msgspec.json.Decoder(record)
-        self._many = msgspec.json.Decoder(list[record])  # type: ignore[valid-type]
-        self._any = msgspec.json.Decoder()
+        self._make_decoders(types, key)
 
-    def decode_json(self, body: bytes) -> Records | Problem:
-        """Decode a JSON object or list of objects; a Problem where the body as a whole can't be read."""
-        body = body.removeprefix(_BOM)
-        is_list = body.lstrip()[:1] == b"["
-        try:
-            decoded = self._many.decode(body) if is_list else [self._one.decode(body)]
-            taken = [self._taken(record) for record in decoded]
-            if any(record is None for record in taken):
-                return self._decode_each(body)
-            return Records(cast(Any, taken), is_list)
-        except msgspec.ValidationError:
-            return self._decode_each(body)
-        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-            return _bad_json(error)
+    def decode_typed(self, body: bytes, *, is_list: bool) -> list[Any] | None:
+        """Decode an object, or a list of objects, in one pass by the types of the request's columns.
+
+        Returns
+        -------
+        list of records, or None where a whole number in one of them is too large
+
+        Raises
+        ------
+        msgspec.DecodeError, RecursionError, UnicodeError
+            The body does not fit the types (`msgspec.ValidationError`), or can't be read at all.
+        """
+        decoded = self._many.decode(body) if is_list else [self._one.decode(body)]
+        taken = [self._taken(record) for record in decoded]
+        return None if any(record is None for record in taken) else taken
+
+    def of_names(self, record: Mapping[str, Any]) -> Taken | Problem:
+        """Return a record whose values have names; those that no record has are passed over."""
+        kind = self._kind_of(record)
+        values = kind.values_of(record)
+        if isinstance(values, Problem):
+            return values
+        if kind is not self.request or self.select is None:
+            return kind.make(tuple(values))
+        options = self._check_options(record)
+        return options if isinstance(options, Problem) else Sent(tuple(values), options)
+
+    def of_row(self, row: Sequence[Any], read: Read = Field.take) -> Taken | Problem:
+        """Return a record whose values have no names: they stand in the order of one of the kinds."""
+        for kind in self.kinds:
+            if len(row) == len(kind.fields):
+                return kind.take(row, read)
+        return Problem(400, "bad-record", f"expected {self.counts}, got {len(row)}")
+
+    def layout_of(self, names: Sequence[str]) -> Layout | Problem:
+        """Return which column is which, by the names above a table; a Problem names a column that is wrong."""
+        if twice := [name for name, times in Counter(names).items() if times > 1]:
+            return _bad_column(twice[0], "expected each column once")
+        kind = self._kind_of(dict.fromkeys(names))
+        strange = [name for name in names if name not in self.known]
+        if missing := kind.lacks(names):
+            hint = did_you_mean(missing[0].name, [name for name in strange[:20] if len(name) <= _NAME_SHOWN])
+            there = f" There is {hint.rsplit(' ', 1)[1][:-1]}." if hint else ""
+            return _bad_column(missing[0].name, f"expected a column of that name, it is missing.{there}")
+        if strange:
+            hint = did_you_mean(strange[0][:_NAME_SHOWN], self.known)
+            return _bad_column(strange[0], f"no record has a column of that name.{hint}")
+        at = {name: place for place, name in enumerate(names)}
+        return Layout(kind, tuple(at.get(name) for name in kind.names), len(names))
 
     def read_options(self, given: Mapping[str, str], where: str, *, strict: bool) -> Options | Problem:
         """Read `top` and the keys option from text, as a query string or a header has them.
@@ -122,23 +207,36 @@ class RequestSchema:
             wanted = [int(key) for key in wanted]
         return Options(None if top is None else int(top[:18]), None if wanted is None else tuple(wanted))
 
-    def _decode_each(self, body: bytes) -> Records | Problem:
-        try:
-            content = self._any.decode(body)
-        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-            return _bad_json(error)
-        if isinstance(content, list):
-            checked = [self._check(record) for record in content]
-            return Records(
-                [replace(item, index=i) if isinstance(item, Problem) else item for i, item in enumerate(checked)],
-                is_list=True,
-            )
-        return Records([self._check(content)], is_list=False)
+    def _describe_counts(self) -> str:
+        """Say how many values a record without names has, and which."""
+        told = self.request.describe("values")
+        if self.inputs is None or len(self.inputs.fields) == len(self.request.fields):
+            return told
+        return f"{told} or the model's {self.inputs.describe('inputs')}"
 
-    def _taken(self, record: Any) -> Key | Sent | None:
+    def _make_decoders(self, types: Mapping[str, ColumnType], key: Sequence[str]) -> None:
+        """Make the decoders of the typed pass: fields by number, since a column may have a name that Python has not."""
+        self._fields = [f"field_{index}" for index in range(len(types))]
+        alone = self._keys_alone
+        fields: list[Any] = [
+            (field, _annotated(kind, keys_alone=alone, never_empty=name in key)) if not kind.optional
+            else (field, _annotated(kind, keys_alone=alone) | None, None)
+            for field, (name, kind) in zip(self._fields, types.items(), strict=True)
+        ]  # fmt: skip
+        rename = dict(zip(self._fields, types, strict=True))
+        if self.select is not None:
+            fields += [("option_top", Annotated[int, msgspec.Meta(ge=1)] | None, None)]
+            some = Annotated[list[plain_type(self.select[1])], msgspec.Meta(min_length=1)]  # type: ignore[misc,valid-type]
+            fields += [("option_keys", some | None, None)]
+            rename |= {"option_top": "top", "option_keys": self.select[0]}
+        record = msgspec.defstruct("Record", fields, rename=rename, gc=False, kw_only=True)
+        self._one = msgspec.json.Decoder(record)
+        self._many = msgspec.json.Decoder(list[record])  # type: ignore[valid-type]
+
+    def _taken(self, record: Any) -> Any:
         """Return a decoded record as what scorers take, None if a whole number in it is too large."""
-        values = tuple(getattr(record, field) for field in self._fields)
-        if any(isinstance(value, int) and value not in _INT64 for value in values):
+        values = tuple([getattr(record, field) for field in self._fields])
+        if any(isinstance(value, int) and value not in INT64 for value in values):
             return None
         if self._keys_alone:
             return values
@@ -147,84 +245,48 @@ class RequestSchema:
         keys = record.option_keys
         return Sent(values, Options(record.option_top, None if keys is None else tuple(keys)))
 
-    def _check(self, record: Any) -> Key | Sent | Problem:
-        if not isinstance(record, dict):
-            expected = f"an object with {', '.join(self.names)}"
-            return Problem(400, "bad-record", f"expected {expected}, got {_kind_of(record)}")
-        values = []
-        for name, kind in self.types.items():
-            value = self._value(record, name, kind)
-            if isinstance(value, Problem):
-                return value
-            values.append(value)
-        if self._keys_alone:
-            return tuple(values)
-        if self.select is None:
-            return Sent(tuple(values))
-        options = self._check_options(record)
-        return options if isinstance(options, Problem) else Sent(tuple(values), options)
+    def _kind_of(self, names: Mapping[str, Any]) -> RecordKind:
+        """Return the kind that the fewest names are missing of; what the app asks for where both lack as many."""
+        if self.inputs is None:
+            return self.request
+        return min(self.kinds, key=lambda kind: len(kind.lacks(names)))
 
-    def _value(self, record: dict[str, Any], name: str, kind: ColumnType) -> Any:
-        """Return one field's value, or the problem with it."""
-        value, plain = record.get(name), _plain_type(kind)
-        expected = kind.expects if not self._keys_alone else _KINDS[plain]
-        if isinstance(kind, Category):
-            expected = f"one of {', '.join(kind.values)}"
-        if value is None and kind.optional:
-            return None
-        if name not in record:
-            return Problem(400, "bad-record", f"{name}: expected {expected}, it is missing", field=name)
-        if plain is float and type(value) is int and abs(value) <= _LARGEST:
-            value = float(value)
-        if plain is int and not self._keys_alone and type(value) is float and value.is_integer():
-            value = int(value)  # pandas writes 700.0 for 700 beside nulls
-        if isinstance(kind, Integer) and type(value) is int and value not in _INT64 and kind.fits(value):
-            return Problem(
-                400, "bad-record", f"{name}: expected a whole number of 64 bits, got a larger one", field=name
-            )
-        if type(value) is not plain or not _fits(kind, value):
-            got = f"{value!r}" if type(value) in (int, float) and plain in (int, float) else _kind_of(value)
-            is_unquoted = plain is str and type(value) in (int, float)
-            why = ": keys keep their leading zeros" if name in self._key else ""
-            quote = f" Send it in quotes{why}." if is_unquoted else ""
-            got = f"{got[:_SHOWN]}..." if len(got) > _SHOWN else got
-            return Problem(400, "bad-record", f"{name}: expected {expected}, got {got}.{quote}", field=name)
-        if value == "" and name in self._key and not self._keys_alone:
-            return Problem(400, "bad-record", f"{name}: a key can't be empty", field=name)
-        return value
-
-    def _check_options(self, record: dict[str, Any]) -> Options | Problem:
+    def _check_options(self, record: Mapping[str, Any]) -> Options | Problem:
         assert self.select is not None
         name, kind = self.select
         top, keys = record.get("top"), record.get(name)
         if top is not None and (type(top) is not int or top < 1):
             return Problem(400, "bad-option", "top: expected a whole number above 0", field="top")
-        plain = _plain_type(kind)
+        plain = plain_type(kind)
         if keys == []:
             return Problem(400, "bad-option", f"{name}: expected at least one key", field=name)
         if keys is not None and (not isinstance(keys, list) or not all(type(key) is plain for key in keys)):
-            return Problem(400, "bad-option", f"{name}: expected a list of {_KINDS[plain]} keys", field=name)
+            return Problem(400, "bad-option", f"{name}: expected a list of {KINDS[plain]} keys", field=name)
         return Options(top, None if keys is None else tuple(keys))
 
 
 def schema_of(app: App) -> RequestSchema:
-    """Return the request schema of an app: its declared request, else the spine's key."""
-    request = app.declared_request
+    """Return the request schema of an app: its declared request, else the spine's key; and its heads' inputs."""
+    request, spine = app.declared_request, app.spine.spec
+    inputs = inputs_of(app).types if of_heads(app.reply_fields) else None
     if request is None:
-        return RequestSchema({name: app.spine.spec.columns[name] for name in app.spine.spec.key})
-    select = None
+        key = {name: spine.columns[name] for name in spine.key}
+        return RequestSchema(key, inputs=inputs, known=(*spine.columns, *app.feature_types))
+    spec, select = request.table.spec, None
     if request.each is not None:
         select = (f"{request.each.spec.key[0]}s", request.each.spec.columns[request.each.spec.key[0]])
-    return RequestSchema(request.table.spec.columns, select, keys_alone=False, key=request.table.spec.key)
+    known = (*spec.columns, *spine.columns, *app.feature_types)
+    return RequestSchema(spec.columns, select, keys_alone=False, key=spec.key, inputs=inputs, known=known)
 
 
-def _plain_type(kind: ColumnType) -> Any:
-    return _TYPES.get(type(kind), str)
+def _bad_column(name: str, what: str) -> Problem:
+    shown = name if len(name) <= _NAME_SHOWN else f"{name[:_NAME_SHOWN]}..."
+    return Problem(400, "bad-column", f"{shown}: {what}", field=shown)
 
 
 def _annotated(kind: ColumnType, *, keys_alone: bool, never_empty: bool = False) -> Any:
     """Return the type that msgspec checks a field by."""
-    plain = _plain_type(kind)
+    plain = plain_type(kind)
     if keys_alone:
         return plain
     if never_empty and plain is str:
@@ -232,29 +294,10 @@ def _annotated(kind: ColumnType, *, keys_alone: bool, never_empty: bool = False)
     if isinstance(kind, Category):
         return Literal[kind.values]
     if isinstance(kind, (Integer, Number)):
-        low = kind.minimum if kind.minimum is not None else (-_LARGEST if plain is float else None)
-        high = kind.maximum if kind.maximum is not None else (_LARGEST if plain is float else None)
+        low = kind.minimum if kind.minimum is not None else (-LARGEST if plain is float else None)
+        high = kind.maximum if kind.maximum is not None else (LARGEST if plain is float else None)
         if plain is int:  # msgspec takes no fractional bound for a whole number
             low, high = None if low is None else math.ceil(low), None if high is None else math.floor(high)
         bounds = {name: bound for name, bound in (("ge", low), ("le", high)) if bound is not None}
         return Annotated[plain, msgspec.Meta(**cast(Any, bounds))] if bounds else plain
     return plain
-
-
-def _fits(kind: ColumnType, value: Any) -> bool:
-    if isinstance(kind, Category):
-        return value in kind.values
-    if isinstance(kind, Integer):
-        return value in _INT64 and kind.fits(value)
-    if isinstance(kind, Number):
-        return math.isfinite(value) and kind.fits(value)
-    return True
-
-
-def _kind_of(value: Any) -> str:
-    return "null" if value is None else _KINDS[type(value)]
-
-
-def _bad_json(error: Exception) -> Problem:
-    what = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-    return Problem(400, "bad-body", f"expected a JSON object or a list of objects: {what}")

@@ -11,15 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from scoreline.app.declaration import App
 from scoreline.app.load import load_app, load_module, shown
-from scoreline.errors import AppError, GenerationError, ScorelineError
+from scoreline.errors import AppError, GenerationError, ScorelineError, SettingError
 from scoreline.generations.parts import Parts, load_parts
 from scoreline.generations.state import StateFolder, age_s
 from scoreline.model.artifact import Artifact
 from scoreline.predictor import Predictor, check_golden
+from scoreline.serving.codecs import recommended, reply_tables, types_given, types_taken
 from scoreline.serving.records import schema_of
-from scoreline.settings import Settings
+from scoreline.settings import Settings, variables_of
 
 OWN_PREDICTOR = "predictor.py"
 ADOPT_S = 5  # a worker that can't adopt a published generation in this time is replaced
@@ -43,7 +46,12 @@ class Service:
     def __init__(self, app: App, settings: Settings, state: StateFolder) -> None:
         self.app = app
         self.schema = schema_of(app)
+        self.taken = types_taken(self.schema)
+        self.tables = reply_tables(app)
+        self.given = types_given(numbers=self.tables.request.is_numeric or self.tables.inputs.is_numeric)
+        self.default_accept = _default_accept(settings, self.given)
         self.max_body_bytes = settings.max_body_mb << 20
+        self.max_body_mb, self.workers = settings.max_body_mb, settings.workers or 1
         self.batch = settings.batch
         self.replace_worker: Callable[[], None] | None = None  # set in workers of a server that replaces them
         self._folder, self._state, self._runtime = settings.app, state, settings.runtime
@@ -54,6 +62,7 @@ class Service:
             if table.spec.reference is not None and table.spec.reference.stale_after_s is not None
         }
         self._stale: tuple[float, list[str]] = (float("-inf"), [])
+        self._document: tuple[str, bytes] = ("", b"")
         self._parts = self._load(None)
 
     def current(self) -> Parts:
@@ -93,6 +102,15 @@ class Service:
             self._stale = (time.monotonic(), names)
         return names
 
+    def document(self, parts: Parts) -> bytes:
+        """Return the OpenAPI document of a generation as JSON; made when it is first asked for."""
+        if self._document[0] != parts.generation.name:
+            from scoreline.serving.openapi import make_document
+
+            content = make_document(self.app, parts, recommended(self.taken), recommended(self.given))
+            self._document = (parts.generation.name, msgspec.json.encode(content))
+        return self._document[1]
+
     def check_golden(self) -> None:
         """Score the golden rows of the published generation; ArtifactError where they differ."""
         parts = self.current()
@@ -129,6 +147,14 @@ class Service:
             yield
         finally:
             timer.cancel()
+
+
+def _default_accept(settings: Settings, given: tuple[str, ...]) -> str | None:
+    chosen = settings.default_accept
+    if chosen is not None and chosen not in given:
+        variable = variables_of("default_accept")[0]
+        raise SettingError(f"{variable}={chosen!r}: this app's replies are not numbers alone; expected another type")
+    return chosen
 
 
 def load_service(settings: Settings) -> Service:

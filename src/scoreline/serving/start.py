@@ -8,6 +8,7 @@ from pathlib import Path
 from scoreline.app.declaration import App
 from scoreline.app.load import load_app
 from scoreline.generations.builder import Builder, RefreshReport
+from scoreline.generations.package import read_package
 from scoreline.generations.state import StateFolder
 from scoreline.serving.service import make_predictor
 from scoreline.settings import Settings
@@ -31,6 +32,7 @@ def make_builder(settings: Settings, app: App, state: StateFolder) -> Builder:
         settings.results,
         source_of(settings),
         lambda a, m: make_predictor(settings.app, a, m),
+        None if settings.package is None else read_package(settings.package),
     )
 
 

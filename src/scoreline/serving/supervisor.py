@@ -27,7 +27,14 @@ from scoreline.serving.answer import PROBE_VARIABLE
 from scoreline.serving.builder import GENERATIONS_ROUTE
 from scoreline.serving.builder import SOCKET as BUILDER_SOCKET
 from scoreline.serving.health import Health, HealthServer
-from scoreline.serving.nginx import FOREGROUND, find_nginx, render_configuration, unprivileged_user
+from scoreline.serving.nginx import (
+    FOREGROUND,
+    LOGGED,
+    NGINX_LEVELS,
+    find_nginx,
+    render_configuration,
+    unprivileged_user,
+)
 from scoreline.serving.plan import WorkerPlan, plan_workers, socket_paths
 from scoreline.serving.process import (
     PUBLISHED_VARIABLE,
@@ -36,10 +43,11 @@ from scoreline.serving.process import (
     WORKER_CLASS_VARIABLE,
     end_with_parent,
 )
+from scoreline.serving.request_log import RequestLog
 from scoreline.serving.scoreboard import SLOTS, Scoreboard
 from scoreline.serving.service import load_service
 from scoreline.serving.start import open_generation, source_of
-from scoreline.settings import Settings, variables_of
+from scoreline.settings import Settings, environment_of, variables_of, without_settings
 
 DRAIN_S = 25  # SageMaker sends SIGKILL 30 s after SIGTERM
 _START_S = 60
@@ -67,6 +75,8 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
     """
     if PARENT_VARIABLE in os.environ:
         end_with_parent()
+    if settings.multi_model:
+        raise ServeError("SAGEMAKER_MULTI_MODEL=true: expected it unset, since this server holds one model")
     refuse_taken_port(settings.host, settings.port)
     plan = plan_workers(settings.workers)
     if plan.workers > SLOTS:
@@ -137,6 +147,9 @@ class _Supervisor:
         self._worker_class = "sync" if own_wsgi else settings.worker_class
         self._sockets = socket_paths(run_dir, self._worker_class, plan.workers)
         self._health = Health(self._sockets, self._probe_path, self._board, settings.timeout_s)
+        # without a stdout, its number may be that of any other file
+        out = 1 if sys.stdout is not None else os.open(os.devnull, os.O_WRONLY)
+        self._requests = RequestLog(run_dir / "requests", out)
         self._parts: dict[str, subprocess.Popen[bytes]] = {}
         self._builder: subprocess.Popen[bytes] | None = None
         self._builder_again_at = 0.0
@@ -164,6 +177,7 @@ class _Supervisor:
         finally:
             self._kill()
             self._health.stop()
+            self._requests.stop()
             for number, handler in former.items():
                 signal.signal(number, handler)
 
@@ -182,7 +196,9 @@ class _Supervisor:
                 max_body_mb=self._settings.max_body_mb,
                 nginx_workers=1 + self._plan.workers // 4,
                 user=unprivileged_user(),
-                log_level="error",
+                log_level=NGINX_LEVELS[self._settings.log_level],
+                request_log=str(self._requests.path),
+                logged=LOGGED[self._settings.log_level],
                 operator_routes=self._operator_routes,
                 sockets=[str(path) for path in self._sockets],
                 keeps_alive=self._worker_class == "asgi",
@@ -195,17 +211,14 @@ class _Supervisor:
         nginx = [program, "-e", "stderr", "-g", FOREGROUND, "-p", str(self._run_dir), "-c", str(configuration)]
         self._mind_builder()
         self._parts["nginx"] = subprocess.Popen(nginx, start_new_session=True, preexec_fn=end_with_parent)
+        self._requests.start()
         threading.Thread(target=server.serve_forever, name="ping", daemon=True).start()
         self._health.watch()
 
     def _environment(self) -> dict[str, str]:
-        """Return what every process of ours needs: the settings as they were resolved."""
-        folders = {
-            variables_of(name)[0]: str(getattr(self._settings, name).resolve())
-            for name in ("app", "data", "model", "results", "state")
-        }
-        url = {} if self._settings.data_url is None else {variables_of("data_url")[0]: self._settings.data_url}
-        return os.environ | folders | url | {RUN_DIR_VARIABLE: str(self._run_dir), "PYTHONUNBUFFERED": "1"}
+        """Return what every process of ours needs: the settings as they were resolved, whatever they came from."""
+        ours = environment_of(self._settings)
+        return without_settings(os.environ) | ours | {RUN_DIR_VARIABLE: str(self._run_dir), "PYTHONUNBUFFERED": "1"}
 
     def _mind_builder(self) -> None:
         """Start the builder, and start it anew when it has ended: what is published is answered from without it."""
@@ -229,9 +242,7 @@ class _Supervisor:
     def _start_gunicorn(self) -> subprocess.Popen[bytes]:
         settings = self._settings
         environment = self._environment() | {
-            "SCORELINE_MAX_BODY_MB": str(settings.max_body_mb),
-            "MODEL_SERVER_WORKERS": str(self._plan.workers),
-            "MODEL_SERVER_TIMEOUT": str(settings.timeout_s),
+            variables_of("workers")[0]: str(self._plan.workers),
             WORKER_CLASS_VARIABLE: self._worker_class,
             PROBE_VARIABLE: self._probe_path,
             PUBLISHED_VARIABLE: "1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class EmbeddedStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._env: lmdb.Environment | None = None
+        self._opening = threading.Lock()  # two threads may be the first at once, and LMDB opens a file once a process
         self._decode = msgspec.msgpack.Decoder(list).decode
 
     def read_meta(self) -> dict[str, Any]:
@@ -55,6 +57,15 @@ class EmbeddedStore:
         row: Row = self._decode(raw)
         return row if tuple(row[: len(key)]) == key else None
 
+    def first(self) -> Row | None:
+        """Return the row of the smallest key, None where the store is empty."""
+        with (self._env or self._open()).begin() as transaction, transaction.cursor() as cursor:
+            for key, raw in cursor:
+                if key != META_KEY:
+                    row: Row = self._decode(raw)
+                    return row
+        return None
+
     @property
     def is_open(self) -> bool:
         """Whether the file is open in this process."""
@@ -67,12 +78,15 @@ class EmbeddedStore:
         self._env = None
 
     def _open(self) -> lmdb.Environment:
-        try:
-            self._env = lmdb.open(str(self.path), subdir=False, readonly=True, lock=False, max_dbs=0)
-        except lmdb.Error as error:
-            raise StoreError(f"{self.path}: can't be opened as an online store ({error})") from error
-        _open_stores.add(self)
-        return self._env
+        with self._opening:
+            if self._env is not None:
+                return self._env
+            try:
+                self._env = lmdb.open(str(self.path), subdir=False, readonly=True, lock=False, max_dbs=0)
+            except lmdb.Error as error:
+                raise StoreError(f"{self.path}: can't be opened as an online store ({error})") from error
+            _open_stores.add(self)
+            return self._env
 
 
 _open_stores: weakref.WeakSet[EmbeddedStore] = weakref.WeakSet()
@@ -85,6 +99,7 @@ def _forget_open_stores() -> None:
     """
     for store in _open_stores:
         store._env = None
+        store._opening = threading.Lock()  # a thread of the parent's may have held it
     _open_stores.clear()
 
 

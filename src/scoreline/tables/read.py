@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from scoreline.app.table import TableSpec
 from scoreline.errors import TableError, did_you_mean
 from scoreline.tables import csv_lines, parquet
 from scoreline.tables.rejected import Rejected
-from scoreline.tables.source import find_file
+from scoreline.tables.source import find_file, find_parts, is_csv
 from scoreline.tables.typed import Typed, arrow_type, convert_strings
 
-LINE = "__line"  # the row's line in its file: ties at one instant are settled by it
+LINE = "__line"  # the row's line, or place: ties at one instant are settled by it
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Chunk:
 
     Attributes
     ----------
-    rows : the good rows; columns in declared order with their Arrow types, and `LINE` (int64)
+    rows : the good rows; columns in declared order with their Arrow types, and `LINE` (int64), their place
+        in the table: the line in its file, going on from file to file where there are several
     rejected : the rows set aside
     """
 
@@ -42,7 +44,12 @@ class Chunk:
 
 
 class TableFile:
-    """A table's file, its head checked against the declaration.
+    """A table's file, or the files in its folder, their heads checked against the declaration.
+
+    Attributes
+    ----------
+    path : the file or the folder
+    present : declared columns that at least one of the files has
 
     Raises
     ------
@@ -54,15 +61,53 @@ class TableFile:
     def __init__(self, spec: TableSpec, data_dir: Path) -> None:
         self.spec = spec
         self.path = find_file(spec, data_dir)
-        self.is_csv = self.path.suffix == ".csv"
-        self._header = csv_lines.read_header(self.path) if self.is_csv else parquet.read_schema(self.path).names
-        self.present = [name for name in spec.columns if name in self._header]
-        self._check_head()
+        self._parts = [_Part(spec, path) for path in find_parts(spec, self.path)]
+        self._starts = [0]  # of the files that were read, or are being read: the place of the line before their first
+        self.present = [name for name in spec.columns if any(name in part.present for part in self._parts)]
 
     @property
     def absent(self) -> list[str]:
-        """Declared optional columns that the file does not have."""
-        return [name for name in self.spec.columns if name not in self.present]
+        """Declared optional columns that a file does not have."""
+        return [name for name in self.spec.columns if any(name not in part.present for part in self._parts)]
+
+    def chunks(self, chunk_bytes: int = csv_lines.CHUNK_BYTES) -> Iterator[Chunk]:
+        """Read the files one after the other, in bounded memory; places go on from file to file."""
+        self._starts = [0]
+        for part in self._parts:
+            last = start = self._starts[-1]
+            for chunk in part.chunks(chunk_bytes):
+                placed = _placed(chunk, start) if start else chunk
+                last = max(last, _last_place(placed))
+                yield placed
+            self._starts.append(last)
+
+    def place_of(self, place: int) -> tuple[str, int]:
+        """Return the file name and the line that a place (`LINE`, `Rejected.place`) stands for."""
+        index = min(bisect.bisect_left(self._starts, place) - 1, len(self._parts) - 1)
+        return self._parts[index].path.name, place - self._starts[index]
+
+
+def _placed(chunk: Chunk, start: int) -> Chunk:
+    """Return a chunk of a further file: its places begin where those of the file before end."""
+    column = chunk.rows.schema.get_field_index(LINE)
+    rows = chunk.rows.set_column(column, LINE, pc.add(chunk.rows.column(column), start))
+    return Chunk(rows, [replace(row, position=start + row.line) for row in chunk.rejected])
+
+
+def _last_place(chunk: Chunk) -> int:
+    rejected = max((row.place for row in chunk.rejected), default=0)
+    return max(rejected, pc.max(chunk.rows.column(LINE)).as_py() or 0)
+
+
+class _Part:
+    """One file of a table."""
+
+    def __init__(self, spec: TableSpec, path: Path) -> None:
+        self.spec, self.path = spec, path
+        self.is_csv = is_csv(path)
+        self._header = csv_lines.read_header(self.path) if self.is_csv else parquet.read_schema(self.path).names
+        self.present = [name for name in spec.columns if name in self._header]
+        self._check_head()
 
     def chunks(self, chunk_bytes: int = csv_lines.CHUNK_BYTES) -> Iterator[Chunk]:
         """Read the file, in bounded memory."""

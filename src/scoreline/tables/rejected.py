@@ -25,6 +25,7 @@ class Rejected:
         The first column that is wrong; None where the line as a whole can't be read.
     key, time_us : the row's key and event time (microseconds, UTC) where they could be read, else None
     is_duplicate : the row can be read, but its key was there before
+    position : its place in a table of several files, where that is not its line
     """
 
     file: str
@@ -34,6 +35,12 @@ class Rejected:
     key: tuple[Any, ...] | None = None
     time_us: int | None = None
     is_duplicate: bool = False
+    position: int | None = None
+
+    @property
+    def place(self) -> int:
+        """Its place in the table, as good rows have one in `LINE`: unique, and ascending as rows are read."""
+        return self.line if self.position is None else self.position
 
     def as_json(self) -> dict[str, Any]:
         """Return what is written to `results/rejected/<table>.jsonl`."""
@@ -42,7 +49,7 @@ class Rejected:
 
 def write_rejected(folder: Path, table: str, rejected: Iterable[Rejected]) -> Path | None:
     """Write `<folder>/<table>.jsonl`, in the order of the file; remove a former one if there is nothing."""
-    ordered = sorted(rejected, key=lambda row: (row.file, row.line))
+    ordered = sorted(rejected, key=lambda row: row.place)
     return write_lines(folder / f"{table}.jsonl", [row.as_json() for row in ordered])
 
 
@@ -70,10 +77,11 @@ def most_bad_rows(rows_read: int, percent: float, at_least: int) -> int:
 
 def too_many(table: str, file: str, rows_read: int, bad: Sequence[Rejected], allowed: int, where: Path) -> TableError:
     """Make the error for a table with more unreadable rows than allowed."""
-    first = min(bad, key=lambda row: row.line)
+    first = min(bad, key=lambda row: row.place)
+    of_file = "" if first.file == file else f"{first.file}, "
     column = f", column '{first.column}'" if first.column else ""
     return TableError(
         f"table '{table}': {len(bad)} of {rows_read} rows of {file} can't be read, more than the {allowed} allowed. "
-        f"The first: line {first.line}{column}: {first.why}. All are listed in {where}. Mend the file, or raise "
-        "SCORELINE_MAX_BAD_PERCENT or SCORELINE_MAX_BAD_ROWS; the last good results are untouched."
+        f"The first: {of_file}line {first.line}{column}: {first.why}. All are listed in {where}. Mend the file, or "
+        "raise SCORELINE_MAX_BAD_PERCENT or SCORELINE_MAX_BAD_ROWS; the last good results are untouched."
     )

@@ -95,7 +95,7 @@ class EmbeddedEngine:
                 load.rows_read += chunk.rows_read
                 progress.advance(chunk.rows_read)
         if unique_key:
-            load.rejected += self._set_duplicates_aside(spec, file.path.name)
+            load.rejected += self._set_duplicates_aside(spec, file)
         for name, kind in spec.columns.items():
             if isinstance(kind, Category) and (unknown := self._unknown(spec.name, name, kind)):
                 load.unknown[name] = unknown
@@ -179,7 +179,7 @@ class EmbeddedEngine:
             for i, name in enumerate(spec.key)
         }
         times = pa.array([row.time_us for row in known], pa.int64()).cast(pa.timestamp("us"))
-        self._register("__bad_rows", pa.table({**keys, "__time": times, LINE: pa.array([r.line for r in known])}))
+        self._register("__bad_rows", pa.table({**keys, "__time": times, LINE: pa.array([r.place for r in known])}))
         return self._list(_reached_sql(plan, spec))
 
     def _list(self, query: str) -> list[dict[str, Any]]:
@@ -195,7 +195,7 @@ class EmbeddedEngine:
     def _register(self, name: str, rows: pa.Table) -> None:
         self._db.register(name, rows)
 
-    def _set_duplicates_aside(self, spec: TableSpec, file: str) -> list[Rejected]:
+    def _set_duplicates_aside(self, spec: TableSpec, file: TableFile) -> list[Rejected]:
         table, keys = _name(spec.name), ", ".join(_name(name) for name in spec.key)
         distinct = self._one(f"SELECT count(*) FROM (SELECT 1 FROM {table} GROUP BY {keys})")
         if distinct == self.count(spec):
@@ -205,14 +205,7 @@ class EmbeddedEngine:
         rows = self._db.execute(f"SELECT * FROM ({ranked}) WHERE {LINE} <> __first ORDER BY {LINE}").fetchall()
         self._register("__doubles", pa.table({LINE: pa.array([row[0] for row in rows], pa.int64())}))
         self._db.execute(f"DELETE FROM {table} WHERE {LINE} IN (SELECT {LINE} FROM __doubles)")
-        names = ", ".join(spec.key)
-        return [
-            Rejected(
-                file, row[0], spec.key[0], f"the key ({names}) was there before, in line {row[-1]}: the first stays",
-                key=tuple(row[1:-1]), is_duplicate=True,
-            )
-            for row in rows
-        ]  # fmt: skip
+        return [_duplicate(spec, file, row[0], row[-1], tuple(row[1:-1])) for row in rows]
 
     def _unknown(self, table: str, column: str, kind: Category) -> dict[str, int]:
         known = ", ".join(_text(value) for value in kind.values)
@@ -225,6 +218,13 @@ class EmbeddedEngine:
     def _one(self, query: str) -> Any:
         rows = self._db.execute(query).fetchall()  # all: DuckDB 2 refuses the next query before the last row is fetched
         return rows[0][0] if rows else None
+
+
+def _duplicate(spec: TableSpec, file: TableFile, place: int, first_place: int, key: tuple[Any, ...]) -> Rejected:
+    (name, line), (first_name, first_line) = file.place_of(place), file.place_of(first_place)
+    where = f"line {first_line}" if first_name == name else f"line {first_line} of {first_name}"
+    why = f"the key ({', '.join(spec.key)}) was there before, in {where}: the first stays"
+    return Rejected(name, line, spec.key[0], why, key=key, is_duplicate=True, position=place)
 
 
 @contextlib.contextmanager

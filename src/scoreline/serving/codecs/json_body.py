@@ -1,0 +1,164 @@
+"""JSON: an object, a list, or what the clients of MLflow and SageMaker wrap them in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from scoreline.serving.codecs.replies import Replies
+from scoreline.serving.kinds import Field, Taken, kind_of
+from scoreline.serving.problems import Problem
+from scoreline.serving.records import Records, RequestSchema, several
+
+BOM = b"\xef\xbb\xbf"
+WRAPPERS = ("instances", "inputs", "dataframe_records", "dataframe_split")
+UNREADABLE = (msgspec.DecodeError, RecursionError, ValueError)  # ValueError: text that is not UTF-8, too many digits
+_any = msgspec.json.Decoder()
+_encode = msgspec.json.Encoder().encode
+
+
+class JsonCodec:
+    """A JSON document.
+
+    One that fits the request's types is decoded in one typed pass; any other is looked at record by
+    record, to see what else each may be, or to say what is wrong with it.
+    """
+
+    types: tuple[str, ...] = ("application/json", "text/json")
+
+    def decode(
+        self, schema: RequestSchema, body: bytes, parameters: Mapping[str, str], *, batch: bool
+    ) -> Records | Problem:
+        """Return the records of an object, a list or a wrapper."""
+        body = body.removeprefix(BOM)
+        is_list = body.lstrip()[:1] == b"["
+        try:
+            taken = schema.decode_typed(body, is_list=is_list)
+            if taken is not None:
+                return Records(taken, "list" if is_list else "object")
+        except msgspec.ValidationError:
+            pass
+        except UNREADABLE as error:
+            return _read_again(schema, body, error)
+        try:
+            return _records_in(schema, _any.decode(body))
+        except UNREADABLE as error:
+            return _read_again(schema, body, error)
+
+    def encode(self, replies: Replies) -> bytes:
+        """Return an object for an object, a list for a list; for a wrapper, the list as its `predictions`."""
+        entries = replies.described()
+        if replies.shape == "object":
+            return _encode(entries[0])
+        return _encode(entries if replies.shape == "list" else {"predictions": entries})
+
+
+def record_in(schema: RequestSchema, content: Any) -> Taken | Problem:
+    """Return the record that a JSON value is: an object with names, a list of values, or a list as `features`."""
+    if isinstance(content, dict):
+        row = _features_in(schema, content)
+        return schema.of_names(content) if row is None else schema.of_row(row)
+    if isinstance(content, list):
+        return schema.of_row(content)
+    names = ", ".join(schema.request.names)
+    return Problem(400, "bad-record", f"expected an object with {names}, got {kind_of(content)}")
+
+
+def unreadable(error: Exception, expected: str) -> Problem:
+    """Return the problem of what is no JSON."""
+    what = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return Problem(400, "bad-body", f"expected {expected}: {what}")
+
+
+def _features_in(schema: RequestSchema, content: dict[str, Any]) -> list[Any] | None:
+    """Return the list in {"features": [...]} or {"data": {"features": {"values": [...]}}}, as SageMaker writes rows."""
+    if "features" in schema.known or "data" in schema.known:
+        return None
+    data = content.get("data")
+    inner = data.get("features") if isinstance(data, dict) else None
+    found = inner.get("values") if isinstance(inner, dict) else content.get("features")
+    return found if isinstance(found, list) else None
+
+
+def _records_in(schema: RequestSchema, content: Any) -> Records | Problem:
+    if isinstance(content, list):
+        return several(record_in(schema, item) for item in content)
+    wrapper = None
+    if isinstance(content, dict):
+        found = [name for name in WRAPPERS if name in content and name not in schema.known]
+        if len(found) > 1:
+            return Problem(400, "bad-body", f"expected one of {', '.join(WRAPPERS)}, got several")
+        wrapper = found[0] if found else None
+    if wrapper is not None:
+        return _unwrap(schema, wrapper, content[wrapper])
+    record = record_in(schema, content)
+    return Records([record], "object")
+
+
+def _unwrap(schema: RequestSchema, wrapper: str, content: Any) -> Records | Problem:
+    if wrapper == "dataframe_split":
+        return _split(schema, content)
+    if wrapper == "inputs" and isinstance(content, dict):
+        return _columns(schema, content)
+    if not isinstance(content, list):
+        return Problem(400, "bad-body", f"{wrapper}: expected a list of records, got {kind_of(content)}")
+    return several((record_in(schema, item) for item in content), "wrapped")
+
+
+def _columns(schema: RequestSchema, content: dict[str, Any]) -> Records | Problem:
+    """Return the records of an object that has for each column the list of its values, or one value alone."""
+    columns = [values if isinstance(values, list) else [values] for values in content.values()]
+    if len({len(values) for values in columns}) > 1:
+        return Problem(400, "bad-body", "inputs: expected as many values in each column")
+    rows = (dict(zip(content, row, strict=True)) for row in zip(*columns, strict=True))
+    return several((schema.of_names(row) for row in rows), "wrapped")
+
+
+def _split(schema: RequestSchema, content: Any) -> Records | Problem:
+    """Return the records of {"columns": [...], "data": [[...], ...]}, as pandas splits a frame; not its index."""
+    rows = content.get("data") if isinstance(content, dict) else None
+    if not isinstance(rows, list):
+        return Problem(400, "bad-body", 'dataframe_split: expected {"columns": [...], "data": [[...], ...]}')
+    names = content.get("columns")
+    if names is None:
+        return several((_positional(schema.of_row, row) for row in rows), "wrapped")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return Problem(400, "bad-body", "dataframe_split, columns: expected a list of names")
+    layout = schema.layout_of(names)
+    if isinstance(layout, Problem):
+        return layout
+    return several((_positional(layout.take, row) for row in rows), "wrapped")
+
+
+def _positional(take: Any, row: Any) -> Taken | Problem:
+    if isinstance(row, list):
+        return take(row, Field.take)
+    return Problem(400, "bad-record", f"expected a list of values, got {kind_of(row)}")
+
+
+def _read_again(schema: RequestSchema, body: bytes, error: Exception) -> Records | Problem:
+    """Read what is JSON but for `NaN`, which Python's json writes for a missing number: MLflow's client does so.
+
+    Only rows and wrappers are read so; it counts as null there. Everywhere else it stays what it is: no JSON.
+    """
+    problem = unreadable(error, "a JSON object or a list of objects")
+    if b"NaN" not in body:
+        return problem
+    try:
+        lenient = json.loads(body, parse_constant=_nan_is_null)
+        content = _any.decode(_encode(lenient))  # what msgspec refuses beside, it refuses here
+    except UNREADABLE:
+        return problem
+    if isinstance(content, dict) and any(name in content for name in WRAPPERS):
+        return _records_in(schema, content)
+    if isinstance(content, list) and all(isinstance(item, list) for item in content):
+        return _records_in(schema, content)
+    return problem
+
+
+def _nan_is_null(constant: str) -> None:
+    if constant != "NaN":
+        raise ValueError(constant)
