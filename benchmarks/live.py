@@ -52,7 +52,8 @@ def main() -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     finally:
-        finish(results, arguments)
+        if any(found["starts"] for found in results["runtimes"].values()):
+            finish(results, arguments)
     return 0
 
 

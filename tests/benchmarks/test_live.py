@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import http.server
+import importlib.util
 import json
 import os
 import subprocess
@@ -295,22 +296,45 @@ def test_the_page_has_its_place_in_the_readme():
     assert written.partition("<!-- live: begin -->")[2].partition("<!-- live: end -->")[0].strip() == page
 
 
+@pytest.fixture
+def live(tmp_path, monkeypatch):
+    """Give `live.py` as a module, with nothing to prepare. Not by its name, which a folder of tests has too."""
+    spec = importlib.util.spec_from_file_location("bench_live", bench.HERE / "live.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name in ("end_in_order", "make_ready"):
+        monkeypatch.setattr(module, name, lambda *_: None)
+    monkeypatch.setattr(module, "program_versions", dict)
+    monkeypatch.setattr(sys, "argv", ["live.py", "--out", str(tmp_path / "out.json")])
+    return module
+
+
+@pytest.mark.parametrize("started", [[], [{"ping_s": 0.5, "answer_s": 0.5}]], ids=["nothing", "starts"])
+def test_what_was_measured_before_a_failure_is_kept_and_nothing_is_not(live, tmp_path, monkeypatch, capsys, started):
+    def measure(options, workers, runtime, found):
+        found["starts"] = started
+        raise LiveError("a worker was replaced")
+
+    monkeypatch.setattr(live, "measure", measure)
+    assert live.main() == 1
+    assert (tmp_path / "out.json").exists() is bool(started)
+    assert "bench: a worker was replaced" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.needs("wrk")
 @pytest.mark.needs("kernel")
 def test_a_whole_run_with_few_orders(tmp_path):
     out, cache = tmp_path / "out.json", tmp_path / "cache"
-    small = ["--orders", "2000", "--workers", "1", "2", "--runtimes", "kernel", "--reloads", "2", "--starts", "1"]
+    small = ["--orders", "2000", "--workers", "2", "--runtimes", "kernel", "--reloads", "2", "--starts", "1"]
     small += ["--seconds", "1", "--rounds", "1", "--cache", str(cache), "--out", str(out)]
     command = [sys.executable, str(bench.HERE / "live.py"), *small]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     found = json.loads(out.read_text())["runtimes"]["kernel"]
-    assert [(one["workers"], one["rows"], len(one["refresh_s"])) for one in found["memory"]] == [
-        (1, 2_000, 2), (2, 2_000, 2),
-    ]  # fmt: skip
-    for one in found["memory"]:
-        assert {len(one["held"][state]["workers"]) for state in figures.STATES} == {one["workers"]}
+    (one,) = found["memory"]
+    assert (one["workers"], one["rows"], len(one["refresh_s"])) == (2, 2_000, 2)
+    assert {len(one["held"][state]["workers"]) for state in figures.STATES} == {2}
     (refreshed,) = found["refresh"]["rounds"]
     during = refreshed["during"]
     assert during["wrong"] == 0
