@@ -23,6 +23,7 @@ from servers import (
     free_port,
     is_listened_on,
     keys_of,
+    own_predictor,
     ping,
     serving,
     wait_until,
@@ -321,6 +322,14 @@ def test_a_kill_of_the_supervisor_takes_nginx_and_gunicorn_along(start):
     server.process.kill()
     assert server.nothing_is_left()
     assert not is_listened_on(server.port)
+
+
+def test_what_is_loaded_before_the_fork_is_left_out_of_collections(start, slow, keys):
+    counted = slow.folder / "counted"
+    own_predictor(slow.folder, f"import gc; pathlib.Path({str(counted)!r}).write_text(str(gc.get_freeze_count()))")
+    server = start(slow.folder)
+    assert server.post(keys[0]).status == 200
+    assert int(counted.read_text()) > 20_000
 
 
 def test_a_worker_that_is_killed_is_replaced_without_an_error(start, keys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -38,6 +39,12 @@ accesslog = None
 def on_starting(server: Any) -> None:
     """End with the supervisor, even if that was killed with -9."""
     end_with_parent()
+
+
+def when_ready(server: Any) -> None:
+    """Leave what was loaded out of collections: the first in a worker would write to all of it, and unshare it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pre_fork(server: Any, worker: Any) -> None:
