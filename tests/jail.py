@@ -15,6 +15,7 @@ from servers import plain_environment
 
 ROOT = Path(__file__).parent.parent
 TMP_SIZE = "16m"
+_UNSHARED = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]  # whatever is left there ends with it
 # Arguments: the new root, then folders to be seen read-only in it although they are below /tmp, --, a command.
 _ENTER = """
 set -e
@@ -27,6 +28,7 @@ while [ "$1" != -- ]; do
     mkdir -p "$root$1"; mount --bind "$1" "$root$1"; mount -o remount,bind,ro "$root$1"; shift
 done
 shift
+mount -t proc proc "$root/proc"
 ip link set lo up
 exec chroot "$root" "$@"
 """
@@ -36,7 +38,7 @@ def may_have_namespaces() -> bool:
     """Whether we may make namespaces of our own: root may, in most containers too."""
     if not shutil.which("unshare") or not shutil.which("ip"):
         return False
-    return subprocess.run(["unshare", "-mn", "true"], capture_output=True, check=False).returncode == 0
+    return subprocess.run([*_UNSHARED, "true"], capture_output=True, check=False).returncode == 0
 
 
 def in_jail(script: str, arguments: Iterable[object], seen: Iterable[Path], tmp_path: Path, **environment: str) -> Any:
@@ -51,7 +53,7 @@ def in_jail(script: str, arguments: Iterable[object], seen: Iterable[Path], tmp_
     root.mkdir()
     needed = [*seen, ROOT, Path(sys.prefix), Path(sys.base_prefix)]
     below_tmp = [str(folder.resolve()) for folder in needed if folder.resolve().is_relative_to("/tmp")]
-    enter = ["unshare", "-mn", "sh", "-c", _ENTER % TMP_SIZE, "sh", str(root), *below_tmp, "--"]
+    enter = [*_UNSHARED, "sh", "-c", _ENTER % TMP_SIZE, "sh", str(root), *below_tmp, "--"]
     command = [sys.executable, "-c", script, *map(str, arguments)]
     paths = [str(ROOT / "tests"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     variables = plain_environment(**{"PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment})
