@@ -42,8 +42,9 @@ def bars(results: Results) -> list[Bar]:
     held = []
     for case in results["cases"]:
         name = _name(case)
-        held.append(at_most(f"{name}: same job / plain SQL, wall", MOST_TO_SQL, ratio(case, SAME_JOB, "wall_s")))
-        held.append(at_most(f"{name}: all / plain SQL, wall", MOST_TO_SQL, ratio(case, OURS, "wall_s")))
+        for clock, metric in (("wall", "wall_s"), ("CPU", "cpu_s")):  # CPU hardly minds what else the machine does
+            held.append(at_most(f"{name}: same job / plain SQL, {clock}", MOST_TO_SQL, ratio(case, SAME_JOB, metric)))
+            held.append(at_most(f"{name}: all / plain SQL, {clock}", MOST_TO_SQL, ratio(case, OURS, metric)))
         if case["orders"] >= FROM_ORDERS:
             held.append(at_most(f"{name}: peak in MB", MOST_MB, max(_all(case, OURS, "peak_mb"), default=None)))
     return held

@@ -28,7 +28,8 @@ from scoreline.store.encode import ENCODED, HEAD_BYTES, as_list, encode_batch, e
 from scoreline.store.keys import MAX_KEY_BYTES, hash_key
 
 _FIRST_MAP_BYTES = 64 << 20
-_BATCH_BYTES = _RUN_BYTES = 128 << 20  # Arrow's arrays of bytes end at 2 GiB
+_BATCH_BYTES = 128 << 20  # Arrow's arrays of bytes end at 2 GiB
+_RUN_BYTES = 64 << 20  # held twice while it is sorted; longer runs save no time
 _PIECE_BYTES = 4 << 20
 _ROWS_AT_ONCE = 1 << 14  # of those that come one by one
 

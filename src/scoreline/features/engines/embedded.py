@@ -27,7 +27,7 @@ from scoreline.tables.rejected import Rejected
 from scoreline.tables.typed import arrow_type
 
 BATCH_ROWS = 1 << 17
-_MEMORY_MB = 2048  # of DuckDB, which takes most of the machine otherwise; beyond it, it spills
+_MEMORY_MB = 1920  # of DuckDB, which takes most of the machine otherwise; beyond it, it spills
 _LINES = 1 << 40  # more than a file has; times a moment in microseconds is what a HUGEINT holds
 _BAD = "__bad"  # names of our own begin with two underscores, so that they never meet an app's
 
