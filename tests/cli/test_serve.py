@@ -106,7 +106,7 @@ def test_a_state_folder_that_cannot_be_made_is_one_line(cli, triage, tmp_path):
 def test_a_reference_table_that_is_away_without_a_copy_is_one_line(refused, tmp_path_factory, tmp_path):
     line = refused(*folders(made_cards(tmp_path_factory)), "--data-url", tmp_path / "nowhere")
     assert f"{tmp_path / 'nowhere'}: no such folder" in line
-    assert "There is no copy of 'cards' at hand." in line
+    assert "There is no copy of 'cards' at hand" in line
 
 
 def test_a_reference_table_that_is_bad_without_a_copy_is_one_line(refused, tmp_path_factory, tmp_path):

@@ -13,8 +13,9 @@ from servers import settings_for
 
 from scoreline.app.load import load_app
 from scoreline.generations import state
-from scoreline.generations.builder import Builder, RefreshReport
+from scoreline.generations.builder import Builder
 from scoreline.generations.manifest import Generation
+from scoreline.generations.report import RefreshReport
 from scoreline.generations.state import StateFolder
 from scoreline.serving.start import make_builder
 

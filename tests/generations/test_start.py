@@ -9,7 +9,7 @@ from cards import CARDS, as_csv, change, put
 
 from scoreline.app.load import load_app
 from scoreline.errors import ArtifactError, ScorelineError, SourceAwayError
-from scoreline.generations.builder import describe_state
+from scoreline.generations.status import describe_state
 from scoreline.tables.fetch import open_source
 
 
@@ -56,7 +56,7 @@ def test_with_the_source_away_and_no_copy_it_is_refused_in_one_line(place, tmp_p
     with pytest.raises(SourceAwayError) as caught:
         place.refresh("start")
     for name in ("cards", "issuers"):
-        assert f"There is no copy of '{name}' at hand." in str(caught.value)
+        assert f"There is no copy of '{name}' at hand" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert place.state.number == 0
 

@@ -18,7 +18,7 @@ from servers import Answered, settings_for, wait_until
 
 from scoreline.app.load import load_app
 from scoreline.errors import SourceAwayError, TableError
-from scoreline.generations.builder import RefreshReport
+from scoreline.generations.report import RefreshReport
 from scoreline.generations.state import StateFolder
 from scoreline.serving.builder import BuilderServer, poll
 from scoreline.serving.start import make_builder, open_generation

@@ -35,8 +35,8 @@ def status(settings: Settings, as_json: bool) -> None:
 
     from scoreline.app.load import load_app
     from scoreline.cli.report import status_lines
-    from scoreline.generations.builder import describe_state
     from scoreline.generations.state import StateFolder
+    from scoreline.generations.status import describe_state
     from scoreline.serving.start import source_of
 
     state = StateFolder(settings.state, read_only=(settings.state / "published").exists())

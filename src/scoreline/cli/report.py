@@ -7,7 +7,7 @@ from typing import Any
 
 from scoreline.app.load import shown
 from scoreline.features.build import REJECTED_FOLDER, FeatureReport
-from scoreline.generations.builder import RefreshReport
+from scoreline.generations.report import RefreshReport
 from scoreline.inference.run import InferenceReport
 from scoreline.model.classes import ClassMetrics
 from scoreline.model.evaluate import Metrics

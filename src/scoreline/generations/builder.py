@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from scoreline.app.declaration import App
 from scoreline.errors import GenerationError, PinnedError, ScorelineError, SourceAwayError
@@ -19,56 +19,19 @@ from scoreline.generations.manifest import (
     STORE_FILE,
     Collected,
     Generation,
-    TableContent,
     app_digest,
     content_digest,
 )
 from scoreline.generations.package import Package
 from scoreline.generations.parts import MakePredictor, load_parts
 from scoreline.generations.remarks import remarks_on
-from scoreline.generations.state import StateFolder, age_s, utc_now
+from scoreline.generations.report import RefreshReport, table_report, unchanged, why
+from scoreline.generations.state import StateFolder, utc_now
 from scoreline.model.artifact import MANIFEST_FILE as MODEL_MANIFEST
-from scoreline.model.artifact import check_belongs, load_artifact, read_digest
+from scoreline.model.artifact import check_belongs, files_of, load_artifact, read_digest
 from scoreline.tables.fetch import Source
 
 Mode = Literal["ask", "poll", "start"]
-
-
-@dataclass
-class RefreshReport:
-    """What a refresh came to.
-
-    Attributes
-    ----------
-    generation : name of what is answered from now
-    changed : whether a generation was published; in a dry run, would have been
-    tables : reference table -> rows, changed, etag
-    model, store : whether they changed
-    notes : what a person should know: copies taken since a source gave no good file, values and keys
-        that nothing else knows
-    pinned : the number that a rollback holds on to, so that this would not be published
-    """
-
-    generation: str
-    changed: bool = False
-    dry_run: bool = False
-    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
-    model: bool = False
-    store: bool = False
-    notes: list[str] = field(default_factory=list)
-    pinned: int | None = None
-
-    def describe(self) -> dict[str, Any]:
-        """Return the report as JSON-able data, as the refresh route answers it."""
-        described: dict[str, Any] = {
-            "generation": self.generation,
-            "changed": self.changed,
-            "tables": self.tables,
-            "model": {"changed": self.model},
-            "store": {"changed": self.store},
-        }
-        more = {"notes": self.notes, "dry_run": self.dry_run, "pinned": self.pinned}
-        return {**described, **{name: value for name, value in more.items() if value}}
 
 
 @dataclass(frozen=True)
@@ -195,7 +158,7 @@ class Builder:
                 "Run `scoreline rollback --unpin`."
             )
         note = f"pinned at {current.name} ({current.why}); `scoreline rollback --unpin` lets new content in"
-        return RefreshReport(current.name, tables=_unchanged(current), notes=[note])
+        return RefreshReport(current.name, tables=unchanged(current), notes=[note])
 
     def _model_digest(self, current: Generation | None, mode: Mode) -> str:
         """Return the digest of the model folder's artifact, checked if it is not the published one."""
@@ -235,7 +198,7 @@ class Builder:
             raise errors[0]
         if errors:
             away = any(isinstance(error, SourceAwayError) for error in errors)
-            raise (SourceAwayError if away else GenerationError)("; ".join(str(error) for error in errors))
+            raise (SourceAwayError if away else GenerationError)(all_of(errors))
         return collected
 
     def _note_seen(self, tables: dict[str, Collected]) -> None:
@@ -254,7 +217,7 @@ class Builder:
 
     def _note_held_back(self, tables: dict[str, Collected], current: Generation | None, error: ScorelineError) -> None:
         for name, one in tables.items():
-            if _describe(one.content, current, name)["changed"]:
+            if table_report(one.content, current, name)["changed"]:
                 self._state.note_source(name, error=str(error), failed_at=utc_now())
 
     def _publish(
@@ -272,7 +235,7 @@ class Builder:
         report = RefreshReport(
             "" if current is None else current.name,
             dry_run=dry_run,
-            tables={name: _describe(content, current, name) for name, content in contents.items()},
+            tables={name: table_report(content, current, name) for name, content in contents.items()},
             model=current is None or current.model != model,
             store=store is not None and (current is None or current.store != store.digest),
             notes=[one.note for one in tables.values() if one.note],
@@ -281,11 +244,6 @@ class Builder:
         if current is not None and current.digest == digest and current.app == self._digest and self._is_there(current):
             return report
         report.changed = True
-        self._copy_model(staging / MODEL_FOLDER)
-        if store is not None:
-            if read_stamp(self._results).digest != store.digest:  # it looks at every byte
-                raise GenerationError(f"{self._results}: was built anew just now. Run `scoreline refresh` again.")
-            self._bring(store.path, staging / STORE_FILE, _link)
         generation = Generation(
             number=0,
             digest=digest,
@@ -295,25 +253,34 @@ class Builder:
             store=None if store is None else store.digest,
             columns=() if store is None else store.columns,
             tables=contents,
-            why=_why(report, current),
+            why=why(report, current),
             created_at=utc_now(),
         )
-        generation.write(staging)
-        parts = load_parts(self._app, staging, self._make_predictor)
-        if parts.artifact.digest != model:
-            raise GenerationError(f"{self._model}: was trained anew just now. Run `scoreline refresh` again.")
-        check_golden_requests(self._app, parts)
-        report.notes += remarks_on(self._app, parts)
-        if parts.store is not None:
-            parts.store.close()
+        report.notes += self._stage(staging, generation, store)
         if not dry_run:
             report.generation = self._state.publish(staging, generation).name
         return report
 
-    def _copy_model(self, folder: Path) -> None:
+    def _stage(self, staging: Path, generation: Generation, store: _Store | None) -> list[str]:
+        """Bring model and store beside the tables, and prove that all of it answers; return remarks on it."""
+        self._bring_model(staging / MODEL_FOLDER)
+        if store is not None:
+            if read_stamp(self._results).digest != store.digest:  # it looks at every byte
+                raise GenerationError(f"{self._results}: was built anew just now. Run `scoreline refresh` again.")
+            self._bring(store.path, staging / STORE_FILE, _link)
+        generation.write(staging)
+        parts = load_parts(self._app, staging, self._make_predictor)
+        if parts.artifact.digest != generation.model:
+            raise GenerationError(f"{self._model}: was trained anew just now. Run `scoreline refresh` again.")
+        check_golden_requests(self._app, parts)
+        remarks = remarks_on(self._app, parts)
+        if parts.store is not None:
+            parts.store.close()
+        return remarks
+
+    def _bring_model(self, folder: Path) -> None:
         """Copy the artifact: the folder it comes from is written anew by `train`, and may be another disk."""
-        artifact = load_artifact(self._model)
-        for name in (MODEL_MANIFEST, *artifact.manifest["files"]):
+        for name in (MODEL_MANIFEST, *files_of(self._model)):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             self._bring(self._model / name, folder / name, shutil.copyfile)
 
@@ -346,63 +313,15 @@ class Builder:
         return found[-1]
 
 
-def describe_state(state: StateFolder, app: App, source: Source) -> dict[str, Any]:
-    """Return what each generation holds and how old each table is, as `GET /generations` answers it."""
-    current = state.current()
-    return {
-        "published": None if current is None else current.name,
-        "pinned": state.pinned,
-        "source": source.where,
-        "tables": {name: _describe_source(state, app, name) for name in app.reference_tables},
-        "generations": [_describe_generation(generation) for generation in reversed(state.generations())],
-    }
+def all_of(errors: Sequence[ScorelineError]) -> str:
+    """Return several messages as one.
 
-
-def _describe_source(state: StateFolder, app: App, name: str) -> dict[str, Any]:
-    known, reference = state.source(name), app.tables[name].spec.reference
-    age = age_s(state, name)
-    limit = None if reference is None else reference.stale_after_s
-    return {
-        "seen_at": known.get("seen_at"),
-        "age_s": None if age is None else round(age, 1),
-        "stale_after_s": limit,
-        "stale": limit is not None and (age is None or age > limit),
-        "etag": known.get("etag"),
-        "error": known.get("error"),
-    }
-
-
-def _describe_generation(generation: Generation) -> dict[str, Any]:
-    return {
-        "generation": generation.name,
-        "created_at": generation.created_at,
-        "why": generation.why,
-        "model": generation.model[:12],
-        "store": None if generation.store is None else generation.store[:12],
-        "tables": {
-            name: {"rows": table.rows, "etag": table.etag, "digest": table.digest[:12], "source": table.source}
-            for name, table in generation.tables.items()
-        },
-    }
-
-
-def _describe(content: TableContent, current: Generation | None, name: str) -> dict[str, Any]:
-    before = None if current is None else current.tables.get(name)
-    is_changed = before is None or before.digest != content.digest
-    rows_before = {} if before is None or before.rows == content.rows else {"rows_before": before.rows}
-    return {"rows": content.rows, **rows_before, "changed": is_changed, "etag": content.etag}
-
-
-def _unchanged(current: Generation) -> dict[str, dict[str, Any]]:
-    return {name: _describe(content, current, name) for name, content in current.tables.items()}
-
-
-def _why(report: RefreshReport, current: Generation | None) -> str:
-    if current is None:
-        return "the first"
-    parts = [*(["model"] if report.model else []), *(["store"] if report.store else [])]
-    parts += [name for name, table in report.tables.items() if table["changed"]]
-    return f"changed: {', '.join(parts) or 'app.py'}"
+    Examples
+    --------
+    >>> all_of([ScorelineError("cards: torn."), ScorelineError("issuers: away")])
+    'cards: torn; issuers: away'
+    """
+    return "; ".join([*(str(error).rstrip(".") for error in errors[:-1]), str(errors[-1])])
 
 
 def _link(path: str | Path, target: str | Path) -> None:

@@ -199,6 +199,14 @@ def read_digest(folder: Path) -> str | None:
         return None
 
 
+def files_of(folder: Path) -> list[str]:
+    """Return the names of an artifact's files, as its manifest has them; ArtifactError where it can't be read."""
+    try:
+        return [*json.loads((folder / MANIFEST_FILE).read_bytes())["files"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{folder / MANIFEST_FILE}: can't be read ({error}). {_AGAIN}") from error
+
+
 def _check_files(folder: Path, files: dict[str, str]) -> None:
     for name, expected in files.items():
         file = folder / name

@@ -19,8 +19,9 @@ from urllib.parse import parse_qsl
 from scoreline.app.declaration import App
 from scoreline.app.load import load_app
 from scoreline.errors import PinnedError, ScorelineError, SourceAwayError
-from scoreline.generations.builder import Builder, describe_state
+from scoreline.generations.builder import Builder
 from scoreline.generations.state import StateFolder
+from scoreline.generations.status import describe_state
 from scoreline.serving.access import PEER_HEADER, Access, container_gateway
 from scoreline.serving.problems import Problem
 from scoreline.serving.process import RUN_DIR_VARIABLE, end_with_parent

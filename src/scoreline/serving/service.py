@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import threading
@@ -91,6 +92,12 @@ class Service:
         """Name of the generation adopted last."""
         return self._parts.generation.name
 
+    @property
+    def scored_by(self) -> str:
+        """What scores the trees, as a clause: `, trees by kernel`; empty where there are none."""
+        runtimes = {head.runtime.name for head in self._parts.artifact.learnt.values() if head and head.runtime}
+        return f", trees by {' and '.join(sorted(runtimes))}" if runtimes else ""
+
     def stale(self) -> list[str]:
         """Return the reference tables whose age is past their declared limit."""
         if not self._limits:
@@ -125,7 +132,7 @@ class Service:
                 return load_parts(
                     self.app,
                     self._state.folder_of(number),
-                    lambda app, artifact: make_predictor(self._folder, app, artifact),
+                    functools.partial(make_predictor, self._folder),
                     former,
                     self._runtime,
                 )

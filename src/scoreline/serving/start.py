@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
 from scoreline.app.declaration import App
 from scoreline.app.load import load_app
-from scoreline.generations.builder import Builder, RefreshReport
+from scoreline.generations.builder import Builder
 from scoreline.generations.package import read_package
+from scoreline.generations.report import RefreshReport
 from scoreline.generations.state import StateFolder
 from scoreline.serving.service import make_predictor
 from scoreline.settings import Settings
@@ -31,7 +33,7 @@ def make_builder(settings: Settings, app: App, state: StateFolder) -> Builder:
         settings.model,
         settings.results,
         source_of(settings),
-        lambda a, m: make_predictor(settings.app, a, m),
+        functools.partial(make_predictor, settings.app),
         None if settings.package is None else read_package(settings.package),
     )
 

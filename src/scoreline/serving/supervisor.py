@@ -85,7 +85,7 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
     service = load_service(settings)
     say(
         f"serve: {service.app.name}, generation {service.last_known}; {plan.workers} workers ({plan.why}), "
-        f"1 thread each, timeout {settings.timeout_s} s"
+        f"1 thread each, timeout {settings.timeout_s} s{service.scored_by}"
     )
     # Mode 0711, and in /tmp rather than TMPDIR, which may be 0700: nginx's workers, another user when we are
     # root, must reach the sockets.

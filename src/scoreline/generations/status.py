@@ -1,0 +1,50 @@
+"""What a state folder holds, as `scoreline status` and `GET /generations` show it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scoreline.app.declaration import App
+from scoreline.generations.manifest import Generation
+from scoreline.generations.state import StateFolder, age_s
+from scoreline.tables.fetch import Source
+
+
+def describe_state(state: StateFolder, app: App, source: Source) -> dict[str, Any]:
+    """Return what each generation holds and how old each table is, as `GET /generations` answers it."""
+    current = state.current()
+    return {
+        "published": None if current is None else current.name,
+        "pinned": state.pinned,
+        "source": source.where,
+        "tables": {name: _describe_source(state, app, name) for name in app.reference_tables},
+        "generations": [_describe_generation(generation) for generation in reversed(state.generations())],
+    }
+
+
+def _describe_source(state: StateFolder, app: App, name: str) -> dict[str, Any]:
+    known, reference = state.source(name), app.tables[name].spec.reference
+    age = age_s(state, name)
+    limit = None if reference is None else reference.stale_after_s
+    return {
+        "seen_at": known.get("seen_at"),
+        "age_s": None if age is None else round(age, 1),
+        "stale_after_s": limit,
+        "stale": limit is not None and (age is None or age > limit),
+        "etag": known.get("etag"),
+        "error": known.get("error"),
+    }
+
+
+def _describe_generation(generation: Generation) -> dict[str, Any]:
+    return {
+        "generation": generation.name,
+        "created_at": generation.created_at,
+        "why": generation.why,
+        "model": generation.model[:12],
+        "store": None if generation.store is None else generation.store[:12],
+        "tables": {
+            name: {"rows": table.rows, "etag": table.etag, "digest": table.digest[:12], "source": table.source}
+            for name, table in generation.tables.items()
+        },
+    }
