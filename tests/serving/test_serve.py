@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 import signal
 import socket
 import sys
@@ -264,7 +265,7 @@ def test_it_prints_its_plan_and_its_address_on_stderr_alone(server):
     assert server.out.read_text() == ""
     planned, ready = server.err.read_text().splitlines()[:2]
     assert planned.startswith("serve: order-triage, generation 1-")
-    assert planned.endswith("; 2 workers (as set), 1 thread each, timeout 60 s, trees by kernel")
+    assert re.search("; 2 workers \\(as set\\), 1 thread each, timeout 60 s, trees by (kernel|gtil)$", planned)
     assert ready == f"serve: ready on http://127.0.0.1:{server.port}  (Ctrl-C stops)"
 
 
