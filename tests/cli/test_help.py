@@ -13,7 +13,7 @@ from servers import plain_environment
 from scoreline.cli.main import scoreline
 from scoreline.settings import SETTINGS
 
-COMMANDS = ["check", "feature", "train", "serve", "inference", "up", "refresh", "status", "rollback"]
+COMMANDS = ["check", "feature", "train", "serve", "inference", "up", "refresh", "status", "rollback", "doctor"]
 EXECUTABLE = Path(sys.executable).with_name("scoreline")
 VARIABLES = {setting.name: setting.variables for setting in SETTINGS}
 OPTIONS = [
@@ -46,7 +46,9 @@ def test_every_option_has_help_that_names_its_variables(command, option):
 
 def test_only_what_is_asked_for_once_has_no_variable():
     without = {(param.values[0], param.values[1].name) for param in OPTIONS if param.values[1].name not in VARIABLES}
-    assert without == {("refresh", "dry_run"), ("status", "as_json"), ("rollback", "to"), ("rollback", "unpin")}
+    assert without == {("refresh", "dry_run"), ("status", "as_json"), ("rollback", "to"), ("rollback", "unpin")} | {
+        ("doctor", name) for name in ("record", "strict", "as_json")
+    }
 
 
 @pytest.mark.parametrize("command", COMMANDS)
