@@ -47,7 +47,7 @@ def test_every_option_has_help_that_names_its_variables(command, option):
 def test_only_what_is_asked_for_once_has_no_variable():
     without = {(param.values[0], param.values[1].name) for param in OPTIONS if param.values[1].name not in VARIABLES}
     assert without == {("refresh", "dry_run"), ("status", "as_json"), ("rollback", "to"), ("rollback", "unpin")} | {
-        ("doctor", name) for name in ("record", "strict", "as_json")
+        ("doctor", name) for name in ("image", "record", "strict", "as_json")
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import importlib
 import io
 import json
 import os
@@ -21,8 +22,6 @@ import time
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-
-import numpy as np
 
 JSON, CSV, LINES, NPY = "application/json", "text/csv", "application/jsonlines", "application/x-npy"
 PROBLEM = "application/problem+json"
@@ -48,6 +47,14 @@ OPENAPI = {
         }
     }
 }
+
+
+def numpy():
+    """Import numpy where it is needed: a plain Python can run the rest."""
+    try:
+        return importlib.import_module("numpy")
+    except ImportError:
+        raise Refused(415, "there is no numpy here") from None
 
 
 class Refused(Exception):
@@ -225,7 +232,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def decode(self, kind: str, body: bytes):
         if kind == NPY:
-            rows = np.load(io.BytesIO(body), allow_pickle=self.has("unpickles")).astype(float)
+            rows = numpy().load(io.BytesIO(body), allow_pickle=self.has("unpickles")).astype(float)
             return [dict(zip("xy", row, strict=True)) for row in rows.tolist()], True
         if kind == CSV:
             rows = list(csv.reader(io.StringIO(body.decode(), newline=""), strict=True))
@@ -269,7 +276,7 @@ class Handler(BaseHTTPRequestHandler):
             body = "".join(json.dumps(reply) + "\n" for reply in replies).encode()
         elif accept == NPY:
             out = io.BytesIO()
-            np.save(out, np.array([[np.nan if score is None else score] for score in scores]))
+            numpy().save(out, numpy().array([[float("nan") if score is None else score] for score in scores]))
             body = out.getvalue()
         else:
             body = json.dumps(replies if is_list else replies[0]).encode()
@@ -350,6 +357,10 @@ class Program:
             Path(os.environ["SCORELINE_MODEL_DIR"], "cache").write_text("x")
         if "writes-to-app" in self.faults:
             Path(__file__).with_name("broken.log").write_text("x")
+        if "writes-to-disk" in self.faults:
+            Path("/var/broken/pid").write_text("1")
+        if "needs-device" in self.faults and len(socket.if_nameindex()) < 2:
+            raise OSError("Network is unreachable")
         if "large-tmp" in self.faults:
             path = Path("/tmp", f"doctor-large-{os.getpid()}")
             try:
@@ -377,6 +388,8 @@ class Program:
         faults = self.faults
         port = 8089 if "own-port" in faults else int(os.environ["SAGEMAKER_BIND_TO_PORT"])
         host = "127.0.0.1" if "loopback" in faults else os.environ.get("SCORELINE_HOST", "0.0.0.0")
+        if "silent" not in faults:
+            print(f"listening on {port}", flush=True)
         self.server = server = Server(port, *faults, host=host)
         if "second-port" in faults:
             self.second = socket.create_server(("127.0.0.1", 0))

@@ -94,6 +94,7 @@ def test_a_mistake_in_app_py_is_the_first_thing_said(cli, tmp_path):
     ("arguments", "says"),
     [
         (["--url", "localhost"], "expected a server's address"),
+        (["--url", "http://127.0.0.1:1", "--image", "a:b"], "either --url or --image, not both"),
         (["--record", "/no/such/file"], "does not exist"),
         (["--url", "http://127.0.0.1:1", "--record", __file__], "--record"),
     ],

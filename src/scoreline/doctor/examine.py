@@ -7,8 +7,9 @@ from pathlib import Path
 
 from scoreline.app.declaration import App
 from scoreline.app.load import load_app
-from scoreline.doctor import artifact, hosting, process
-from scoreline.doctor.findings import Finding, Outcome
+from scoreline.doctor import artifact, container, hosting, image, jail, process
+from scoreline.doctor.docker import find_image
+from scoreline.doctor.findings import Finding, NotChecked, Outcome
 from scoreline.doctor.launch import Launch, launch_of
 from scoreline.doctor.life import Life
 from scoreline.doctor.records import find_records, read_records
@@ -51,7 +52,7 @@ def examine_app(settings: Settings, record: Path | None = None) -> Iterator[Find
         yield finding
     ill = [name for name in _BROKEN if found[name].outcome is Outcome.FAILED]
     if ill:
-        for checks in (process.BEGIN, hosting.CHECKS, process.END, process.CHECKS):
+        for checks in (process.BEGIN, hosting.CHECKS, process.END, process.CHECKS, jail.CHECKS):
             yield from checks.leave(f"{ill[0]} comes first")
         return
     yield from examine_launch(launch_of(settings, sample))
@@ -69,7 +70,46 @@ def examine_launch(launch: Launch) -> Iterator[Finding]:
         else:
             yield from hosting.CHECKS.leave("start comes first")
         yield from process.END.look_at(life, found)
-    yield from process.CHECKS.look_at(launch, found)
+    for checks in (process.CHECKS, jail.CHECKS):
+        yield from checks.look_at(launch, found)
+
+
+def examine_image(name: str, settings: Settings, record: Path | None = None) -> Iterator[Finding]:
+    """Look at an image of the local Docker engine, then run it as SageMaker does, and look at that.
+
+    The model folder of the settings is mounted, where there is one.
+
+    Raises
+    ------
+    SettingError
+        The engine has no such image, or the file of records can't be used.
+    """
+    sample = _sample(settings, record, None)
+    try:
+        found = find_image(name)
+    except NotChecked as reason:
+        for checks in (image.CHECKS, container.BEGIN, container.END, container.CHECKS, hosting.CHECKS):
+            yield from checks.leave(str(reason))
+        return
+    yield from image.CHECKS.look_at(found)
+    yield from examine_case(container.Case(found, settings.model if settings.model.is_dir() else None, sample))
+
+
+def examine_case(case: container.Case) -> Iterator[Finding]:
+    """Run an image, look at it from start to end, then run it with less."""
+    found: dict[str, Finding] = {}
+    try:
+        for finding in container.BEGIN.look_at(case):
+            found[finding.name] = finding
+            yield finding
+        if found["image-serves"].outcome is Outcome.PASSED:
+            yield from hosting.CHECKS.look_at(case.container.site)
+        else:
+            yield from hosting.CHECKS.leave("image-serves comes first")
+        yield from container.END.look_at(case, found)
+    finally:
+        case.close()
+    yield from container.CHECKS.look_at(case, found)
 
 
 def _sample(settings: Settings, record: Path | None, site: Site | None) -> Sample | None:
