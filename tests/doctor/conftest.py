@@ -41,6 +41,12 @@ def sample():
 
 
 @pytest.fixture
+def little():
+    """Give an effort that a good test takes to see what fails."""
+    return LITTLE
+
+
+@pytest.fixture
 def site(broken, sample):
     """Give a function that starts a server with faults and returns the `Site` of it."""
     with contextlib.ExitStack() as stack:

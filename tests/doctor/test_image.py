@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -134,11 +135,11 @@ def case(tmp_path, sample):
         entry = json.dumps(["python3", "/app/broken.py", *filter(None, [fault])])
         text = DOCKERFILE.replace('["python3", "/app/broken.py"]', entry).replace("CMD", f"{more}\nCMD")
         (folder / "Dockerfile").write_text(text)
-        names.append(f"scoreline-doctor-test:{tmp_path.name.lower().replace('_', '-')}")
+        names.append(f"scoreline-doctor-test:{os.getpid()}-{tmp_path.name}")  # tests run in several processes
         subprocess.run(["docker", "build", "-q", "-t", names[0], str(folder)], check=True, capture_output=True)
         (tmp_path / "model").mkdir()
         (tmp_path / "model/model.txt").write_text("good")
-        return Case(image_of(names[0]), tmp_path / "model", sample, effort=LITTLE, **others)
+        return Case(image_of(names[0]), tmp_path / "model", sample, **{"start_s": 60, "effort": LITTLE, **others})
 
     yield build
     for name in names:

@@ -93,6 +93,15 @@ def test_a_process_that_does_not_come_up_says_its_last_words(launch):
     }
 
 
+def test_a_server_that_ended_before_it_was_asked_to_is_said_to_have_done_so(launch):
+    with Life(launch()) as life:
+        assert life.start.first.status == 200
+        life.running.process.kill()
+        life.running.wait(10)
+        came = {finding.name: finding for finding in process.END.look_at(life)}
+    assert came["sigterm"].came.startswith("it had ended before, with exit code -9")
+
+
 def test_memory_is_held_against_the_limit(launch, monkeypatch):
     monkeypatch.setattr(process, "memory_limit", lambda: 8 << 20)
     with Life(launch()) as life:

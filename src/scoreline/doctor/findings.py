@@ -185,3 +185,5 @@ def _finding(check: Check[Subject], subject: Subject, found: Mapping[str, Findin
         return came_to(Outcome.FAILED, failed.came, failed.fix or check.fix)
     except NotChecked as reason:
         return came_to(Outcome.NOT_CHECKED, str(reason))
+    except Exception as error:  # a server may say anything: the other checks are looked at all the same
+        return came_to(Outcome.FAILED, f"what came makes no sense ({type(error).__name__}: {error})", check.fix)

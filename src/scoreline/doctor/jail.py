@@ -148,7 +148,7 @@ def _look(launch: Launch, namespace: str, *, read_only: bool = False, small_tmp_
         "keep": _kept(launch),
     }  # fmt: skip
     done = subprocess.run(
-        [*_unshare(namespace), sys.executable, isolated.__file__, json.dumps(order)],
+        [*_unshare(namespace), sys.executable, "-I", isolated.__file__, json.dumps(order)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode == isolated.CANNOT:

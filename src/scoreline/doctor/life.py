@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import signal
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,31 +80,29 @@ class Life(contextlib.AbstractContextManager["Life"]):
     @functools.cached_property
     def end(self) -> End:
         """The end: SIGTERM with a connection that does nothing, and a request half sent."""
-        site = self.site
-        in_flight: Reply | str | None = None
+        site, code = self.site, self.running.process.poll()
+        if code is not None:
+            raise Failed(f"it had ended before, with exit code {code}: {self.running.last_words}")
         with contextlib.ExitStack() as stack:
             idle = stack.enter_context(contextlib.closing(site.client()))
             with contextlib.suppress(Failed):
                 site.ask_over(idle, "GET", "/ping")
-            upload = None
-            if site.sample is not None:
-                body = site.records.one()
-                upload = stack.enter_context(site.connect(self.launch.stop_s))
-                upload.sendall(site.head_of(len(body), "Connection: close") + body[:1])
-                time.sleep(_BEFORE_THE_REST_S)  # so that it is under way
+            upload = None if site.sample is None else stack.enter_context(self._half_sent(site))
             self.running.processes()
             asked = time.monotonic()
             self.running.process.send_signal(signal.SIGTERM)
-            if upload is not None:
-                time.sleep(_BEFORE_THE_REST_S)
-                try:
-                    with answers_expected("the request under way", asked):
-                        upload.sendall(body[1:])
-                        in_flight = read_reply(upload, asked)
-                except Failed as failed:
-                    in_flight = failed.came
-            code = self.running.wait(self.launch.stop_s - (time.monotonic() - asked))
+            in_flight = None if upload is None else _answer_to_the_rest(site, upload, asked)
+            code = self.running.wait(max(0.0, self.launch.stop_s - (time.monotonic() - asked)))
         return End(code, time.monotonic() - asked, in_flight)
+
+    def _half_sent(self, site: Site) -> socket.socket:
+        """Return the connection of a request whose first byte alone was sent."""
+        body = site.records.one()
+        with answers_expected("a request", time.monotonic()):
+            upload = site.connect(self.launch.stop_s)
+            upload.sendall(site.head_of(len(body), "Connection: close") + body[:1])
+        time.sleep(_BEFORE_THE_REST_S)  # so that it is under way
+        return upload
 
     @property
     def written(self) -> list[str]:
@@ -120,6 +119,17 @@ class Life(contextlib.AbstractContextManager["Life"]):
                     if connection.status == psutil.CONN_LISTEN:
                         found.add((str(connection.laddr[0]), int(connection.laddr[1])))
         return found
+
+
+def _answer_to_the_rest(site: Site, upload: socket.socket, asked: float) -> Reply | str:
+    """Send the rest of a request; return its answer, or what came instead."""
+    time.sleep(_BEFORE_THE_REST_S)
+    try:
+        with answers_expected("the request under way", asked):
+            upload.sendall(site.records.one()[1:])
+            return read_reply(upload, asked)
+    except Failed as failed:
+        return failed.came
 
 
 def contents_of(folder: Path) -> dict[str, tuple[int, int]]:
