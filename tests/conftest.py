@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 PARTS = {
     "clients": (Path(__file__).parent.parent / ".clients/bin/python").exists,  # make clients
     "nginx": lambda: shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin"),
-    "namespaces": may_have_namespaces,
     "wrk": lambda: shutil.which("wrk"),
     "kernel": lambda: importlib.util.find_spec("scoreline.model._kernel"),  # a C compiler at hand at install
+    "namespaces": may_have_namespaces,  # root, in most containers too
+    "docker": lambda: _has_image("python:3.13-slim-trixie"),  # an engine, with the base of the tests' images
+    "another user": lambda: os.geteuid() == 0 and shutil.which("python3", path="/usr/bin:/usr/local/bin"),
 }
 SKIP_IS_FAILURE = bool(os.environ.get("SCORELINE_SKIP_IS_FAILURE"))  # as CI runs
 ORDER_TRIAGE = Path(__file__).parent.parent / "apps/order_triage"
+
+
+def _has_image(name):
+    look = ["docker", "image", "inspect", name]
+    return shutil.which("docker") and subprocess.run(look, capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture(autouse=True)

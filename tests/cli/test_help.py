@@ -13,7 +13,9 @@ from servers import plain_environment
 from scoreline.cli.main import scoreline
 from scoreline.settings import SETTINGS
 
-COMMANDS = ["check", "feature", "train", "serve", "inference", "up", "refresh", "status", "rollback", "package"]
+COMMANDS = [
+    "check", "feature", "train", "serve", "inference", "up", "refresh", "status", "rollback", "package", "doctor",
+]  # fmt: skip
 EXECUTABLE = Path(sys.executable).with_name("scoreline")
 VARIABLES = {setting.name: setting.variables for setting in SETTINGS}
 OPTIONS = [
@@ -49,6 +51,7 @@ def test_only_what_is_asked_for_once_has_no_variable():
     assert without == {
         *(("refresh", "dry_run"), ("status", "as_json"), ("rollback", "to"), ("rollback", "unpin")),
         *(("package", "out"), ("package", "more"), ("package", "dry_run")),
+        *(("doctor", name) for name in ("image", "record", "strict", "as_json")),
     }
 
 

@@ -10,6 +10,7 @@ from types import FrameType
 import click
 
 from scoreline.cli.check import check
+from scoreline.cli.doctor import doctor
 from scoreline.cli.feature import feature
 from scoreline.cli.inference import inference
 from scoreline.cli.operate import refresh, rollback, status
@@ -44,7 +45,7 @@ def scoreline() -> None:
     """
 
 
-for command in (check, feature, train, serve, inference, up, refresh, status, rollback, package):
+for command in (check, feature, train, serve, inference, up, refresh, status, rollback, package, doctor):
     scoreline.add_command(command)
 
 
@@ -67,7 +68,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; return its exit code, having said on stderr what went wrong."""
     try:
-        scoreline.main(arguments, prog_name="scoreline", standalone_mode=False)
+        code = scoreline.main(arguments, prog_name="scoreline", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return MISUSED
@@ -92,7 +93,7 @@ def run(arguments: list[str]) -> int:
         if "interrupted" not in str(error):  # DuckDB puts this in the place of what the signal raised
             raise
         return _interrupted()
-    return 0
+    return code if isinstance(code, int) else 0  # that of click's Exit, which a command may raise
 
 
 def _interrupted() -> int:
