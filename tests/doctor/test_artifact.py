@@ -59,7 +59,7 @@ def torn_store(app):
 
 
 def store_of_another_app(app):
-    from scoreline.store.embedded import StoreWriter
+    from scoreline.store.writer import StoreWriter
 
     (path,) = (app / "results/store").glob("*.lmdb")
     path.unlink()
