@@ -313,8 +313,8 @@ class Server(Command):
         super().__init__([*command, *options], folder, {"SCORELINE_APP": str(app), **(environment or {})})
 
     def wait_until_ready(self) -> None:
-        """Return when /ping is 200; fail with what it printed if it ends before."""
-        self.wait_until(lambda: ping(self.port) == 200)
+        """Return when it says so, which is when operators' routes answer too; fail with what it printed if it ends."""
+        self.wait_until(lambda: ping(self.port) == 200 and "ready on" in self.err.read_text())
         command = " ".join(self.part("nginx").cmdline())
         self.run_dir = Path(command.split(" -p ")[1].split()[0])
 
