@@ -181,7 +181,18 @@ def test_the_platforms_folders_may_be_elsewhere(tmp_path):
     (tmp_path / "input/data").mkdir(parents=True)
     found = resolve(SCORELINE_ML_ROOT=str(tmp_path), SCORELINE_APP="/app")
     assert (found.ml_root, found.model, found.data) == (tmp_path, tmp_path / "model", tmp_path / "input/data")
-    assert found.results == Path("/app/results")
+
+
+@pytest.mark.parametrize("inside", ["input", "input/config", "input/data/training"])
+def test_a_training_job_uses_no_folder_of_the_app_whatever_the_platform_made(tmp_path, inside):
+    (tmp_path / inside).mkdir(parents=True)
+    found = resolve(SCORELINE_ML_ROOT=str(tmp_path), SCORELINE_APP="/app")
+    assert (found.data, found.model, found.results) == (
+        tmp_path / "input/data",
+        tmp_path / "model",
+        tmp_path / "output/data",
+    )
+    assert resolve({"results": Path("/named")}, SCORELINE_ML_ROOT=str(tmp_path)).results == Path("/named")
 
 
 @pytest.mark.parametrize("exists", [False, True])

@@ -17,6 +17,7 @@ from scoreline.errors import SettingError
 
 OPT_ML = Path("/opt/ml")
 PACKAGE_FILE = "package.json"  # in a model package, which brings app, data and results beside the artifact
+INPUT_FOLDER = "input"  # below the platform's root; only a training job has it
 HYPERPARAMETERS_FILE = "hyperparameters.json"
 MOST_PAYLOAD_MB = 100  # of a batch transform job, by its API
 LOG_LEVELS = {"debug": 0, "info": 11, "warning": 21, "error": 31, "critical": 41}  # from which number on
@@ -119,15 +120,17 @@ SETTINGS = (
     Setting("app", ("SCORELINE_APP",), Path, _FOLDER, "", None, "The app's folder, with app.py. Default: here."),
     Setting(
         "data", ("SCORELINE_DATA",), Path, _FOLDER, "", None,
-        "Where the tables are. Default: /opt/ml/input/data where it exists, else data/ in the app's folder.",
+        "Where the tables are. Default: /opt/ml/input/data where /opt/ml/input exists, else data/ in the app's folder.",
     ),
     Setting(
         "model", ("SCORELINE_MODEL_DIR",), Path, _FOLDER, "", None,
-        "Where the model artifact is. Default: /opt/ml/model where it exists, else model/ in the app's folder.",
+        "Where the model artifact is. Default: /opt/ml/model where it or /opt/ml/input exists, else model/ in the "
+        "app's folder.",
     ),
     Setting(
         "results", ("SCORELINE_RESULTS",), Path, _FOLDER, "", None,
-        "Where results go. Default: /opt/ml/output/data where it exists, else results/ in the app's folder.",
+        "Where results go. Default: /opt/ml/output/data where it or /opt/ml/input exists, else results/ in the app's "
+        "folder.",
     ),
     Setting(
         "hyperparameters", ("SCORELINE_HYPERPARAMETERS",), Path, "a file", "", None,
@@ -315,7 +318,8 @@ def _place_folders(values: dict[str, Any]) -> None:
     """Find the folders that were not named: in the platform's, in the model package there, else in the app's."""
     root: Path = values["ml_root"]
     mounted = {"data": root / "input/data", "model": root / "model", "results": root / "output/data"}
-    is_mounted = {name: folder.is_dir() for name, folder in mounted.items()}
+    # A job that finds one of them missing makes it there: the app's own are not the job's to write over.
+    is_mounted = {name: is_job(root) or folder.is_dir() for name, folder in mounted.items()}
     package = Path(values["model"] or mounted["model"])
     if is_package(package, root):
         mounted |= {"app": package / "app", "data": package / "data", "results": package / "results"}
@@ -338,7 +342,12 @@ def _first_there(*paths: Path) -> Path | None:
 
 def is_package(folder: Path, ml_root: Path) -> bool:
     """Whether a folder is an unpacked model package that may be served; while a platform trains, none is."""
-    return (folder / PACKAGE_FILE).is_file() and not (ml_root / "input").is_dir()
+    return (folder / PACKAGE_FILE).is_file() and not is_job(ml_root)
+
+
+def is_job(ml_root: Path) -> bool:
+    """Whether a platform has laid out a training job here."""
+    return (ml_root / INPUT_FOLDER).is_dir()
 
 
 def _state_beside(app: Path) -> Path:

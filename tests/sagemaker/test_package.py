@@ -226,7 +226,7 @@ def test_while_a_platform_trains_no_package_is_taken_for_the_app(pack, cards):
     assert (found.package, found.app) == (root / "model", root / "model/app")
     (root / "input").mkdir()
     found = resolve_settings({"app": cards}, {"SCORELINE_ML_ROOT": str(root)})
-    assert (found.package, found.app, found.data) == (None, cards, cards / "data")
+    assert (found.package, found.app, found.data) == (None, cards, root / "input/data")
 
 
 def test_a_package_may_be_tried_from_any_folder(pack, cards, tmp_path):

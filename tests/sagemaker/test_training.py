@@ -189,6 +189,19 @@ def test_without_any_configuration_file_it_trains_all_the_same(job, train, triag
     assert "package.json" in job.files("model")
 
 
+def test_folders_that_the_platform_did_not_make_are_made_and_the_apps_own_are_left_alone(
+    job, train, triage, one_channel
+):
+    before = {path: path.stat().st_mtime_ns for path in triage.rglob("*") if "__pycache__" not in path.parts}
+    for folder in (job.model, job.root / "output"):
+        shutil.rmtree(folder)
+    assert train(triage).failure is None
+    assert "package.json" in job.files("model")
+    assert "metrics.json" in job.files("output/data")
+    after = {path: path.stat().st_mtime_ns for path in triage.rglob("*") if "__pycache__" not in path.parts}
+    assert after == before
+
+
 def test_a_second_run_replaces_the_first_and_what_it_said(job, train, triage, cards, one_channel):
     job.configure("hyperparameters", {"max_iter": "many"})
     assert train(triage).failure is not None
