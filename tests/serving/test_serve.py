@@ -183,6 +183,55 @@ def test_what_is_no_request_is_refused_as_a_problem_too(server, request_, status
     assert json.loads(body)["status"] == status
 
 
+@pytest.fixture(scope="module", params=["asgi", "sync"])
+def of_either_class(request, triage, tmp_path_factory):
+    """Give a server whose workers are of one class, then one of the other."""
+    if request.param == "asgi":
+        yield request.getfixturevalue("server")
+        return
+    with serving(triage, triage, tmp_path_factory.mktemp("sync"), "--worker-class", "sync") as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"X-A: \x01\x02\r\n", id="control-characters"),
+        pytest.param(b"X-A: \x7f\r\n", id="delete"),
+        pytest.param(b"Content-Type: text/csv\r\nContent-Type: application/json\r\n", id="two-content-types"),
+        pytest.param(b"Content-Type: application/json\r\n" * 40, id="many-content-types"),
+        pytest.param(b"X-A: " + b"a" * 8190 + b"\r\n", id="line-too-long"),
+        pytest.param(b"X-A: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n" * 900, id="more-than-32-KB"),
+    ],
+)
+def test_a_head_that_nobody_can_take_is_refused_as_a_problem_by_whoever_does(of_either_class, head):
+    request_ = b"POST /invocations HTTP/1.1\r\nHost: x\r\n" + head + b"Content-Length: 2\r\n\r\n{}"
+    came, headers, body = raw(of_either_class.port, request_)
+    if came != 400 or NO_REQUEST not in body:  # what is harmless may reach the application, which finds no record
+        assert b"urn:scoreline:problem:" in body
+    assert came in (400, 415)
+    assert headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"X-A: " + b"a" * 8000 + b"\r\n", id="line"),
+        pytest.param(b"X-A: a\r\n" * 900, id="number"),
+        pytest.param((b"X-A: " + b"a" * 7900 + b"\r\n") * 3, id="all"),
+    ],
+)
+def test_a_head_as_large_as_nginx_takes_it_is_taken(of_either_class, keys, head):
+    address = b"/invocations?top=1&x=" + b"a" * 7500
+    record = json.dumps(keys[0]).encode()
+    for path in (b"/invocations", address):
+        start_ = b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        some = head if path == b"/invocations" else b""
+        sent = start_ + some + f"Content-Length: {len(record)}\r\n\r\n".encode() + record
+        assert raw(of_either_class.port, sent)[0] == 200
+    assert raw(of_either_class.port, b"GET /ping HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n")[0] == 200
+
+
 def test_a_connection_is_kept_for_further_requests(server, keys):
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
         connection.connect()
