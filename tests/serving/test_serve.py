@@ -430,7 +430,7 @@ def test_a_request_past_the_deadline_is_504_and_its_worker_is_replaced(start, sl
     assert (reply.status, reply.headers["Content-Type"]) == (504, "application/problem+json")
     assert reply.json()["type"] == "urn:scoreline:problem:deadline"
     assert server.post(keys[1]).status == 200
-    wait_until(lambda: ping(server.port) == 200)
+    wait_until(lambda: ping(server.port) == 200, 4, "/ping, once the late worker is replaced")
     wait_until(lambda: len(server.workers()) == 2 and len(workers & {w.pid for w in server.workers()}) == 1)
 
 
