@@ -347,6 +347,38 @@ def test_sigterm_does_not_wait_for_idle_connections(start, keys):
         assert server.nothing_is_left()
 
 
+def test_requests_that_outlast_a_stop_are_cut_off_within_27_s_and_counted(start, slow, keys, threads):
+    server = start(slow.folder, MODEL_SERVER_TIMEOUT="60")
+    slow.take(40)
+    replies = [threads.submit(server.post, key) for key in keys[:2]]
+    wait_until(lambda: slow.begun == 2)
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as idle:
+        assert ask_over(idle, "GET", "/ping").status == 200
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.wait(29) == 0
+    assert 24.9 < time.monotonic() - began < 27
+    assert server.nothing_is_left()
+    assert server.err.read_text().splitlines()[-2:] == [
+        "serve: 2 requests cut off, no answer within 25 s",
+        "serve: stopped",
+    ]
+    assert all(reply.exception() is not None for reply in replies)
+
+
+def test_a_second_ctrl_c_cuts_off_at_once_and_says_so(start, slow, keys, threads):
+    server = start(slow.folder)
+    slow.take(20)
+    reply = threads.submit(server.post, keys[0])
+    wait_until(lambda: slow.begun == 1)
+    server.process.send_signal(signal.SIGINT)
+    wait_until(lambda: "serve: stopping" in server.printed)
+    server.process.send_signal(signal.SIGINT)
+    assert server.wait(5) == 0
+    assert "serve: 1 request cut off, the stop was asked for again" in server.printed
+    assert reply.exception() is not None
+
+
 def test_ctrl_c_exits_0_and_leaves_nothing(start):
     server = start()
     server.process.send_signal(signal.SIGINT)

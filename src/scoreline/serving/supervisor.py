@@ -50,6 +50,7 @@ from scoreline.serving.start import open_generation, source_of
 from scoreline.settings import Settings, environment_of, variables_of, without_settings
 
 DRAIN_S = 25  # SageMaker sends SIGKILL 30 s after SIGTERM
+_LAST_S = 1  # for gunicorn, which has nothing in hand any more once nginx has ended
 _START_S = 60
 _OWN_WSGI = "wsgi.py"
 _BUILDER_PAUSE_S = 1.0  # between two starts of the builder
@@ -124,6 +125,19 @@ def _owner_of(port: int) -> str:
             if is_it and connection.pid:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return "another process"
+
+
+def open_connections(port: int) -> int:
+    """Count the connections that clients have to a port of ours.
+
+    An nginx that was asked to end closes those that are idle, so that the rest are requests in flight.
+    """
+    count = 0
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            address: tuple[object, ...] = connection.laddr
+            count += connection.status == psutil.CONN_ESTABLISHED and address[1:2] == (port,)
+    return count
 
 
 class _Supervisor:
@@ -281,17 +295,23 @@ class _Supervisor:
     def _drain(self) -> None:
         """Let nginx stop accepting first and finish what is in flight, then end the workers."""
         self._say("serve: stopping, requests in flight are answered first")
-        self._end("nginx", signal.SIGQUIT, DRAIN_S)
-        self._end("gunicorn", signal.SIGTERM, 3)
+        asked = self._asked_to_stop
+        if self._end("nginx", signal.SIGQUIT, DRAIN_S):
+            self._end("gunicorn", signal.SIGTERM, _LAST_S)
+        elif requests := open_connections(self._settings.port):
+            why = "the stop was asked for again" if self._asked_to_stop > asked else f"no answer within {DRAIN_S} s"
+            self._say(f"serve: {requests} request{'' if requests == 1 else 's'} cut off, {why}")
         self._say("serve: stopped")
 
-    def _end(self, name: str, number: signal.Signals, patience_s: float) -> None:
+    def _end(self, name: str, number: signal.Signals, patience_s: float) -> bool:
+        """Ask a part to end; return whether it did, within some seconds and before we were asked again."""
         part = self._parts[name]
         asked = self._asked_to_stop
         part.send_signal(number)
         until = time.monotonic() + patience_s
         while part.poll() is None and time.monotonic() < until and self._asked_to_stop == asked:
             time.sleep(0.02)
+        return part.poll() is not None
 
     def _kill(self) -> None:
         """End whatever is left of the parts, with the processes that they started."""
