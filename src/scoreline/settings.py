@@ -7,7 +7,9 @@ folder or the default here.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,7 +142,7 @@ SETTINGS = (
     Setting(
         "state", ("SCORELINE_STATE",), Path, _FOLDER, "", None,
         "Where generations are kept. Default: state/ in the app's folder; /tmp/scoreline-state where /opt/ml/model "
-        "exists, or the app's folder can't be written.",
+        "exists, or the app's folder can't be written; /tmp/scoreline-state-APP for a model package anywhere else.",
     ),
     Setting(
         "ml_root", ("SCORELINE_ML_ROOT",), Path, _FOLDER, "", OPT_ML,
@@ -330,10 +332,10 @@ def _place_folders(values: dict[str, Any]) -> None:
     values["hyperparameters"] = values["hyperparameters"] or _first_there(
         root / "input/config" / HYPERPARAMETERS_FILE, values["app"] / HYPERPARAMETERS_FILE
     )
-    values["state"] = Path(
-        values["state"]
-        or (TEMPORARY_STATE if is_mounted["model"] or "app" in mounted else _state_beside(values["app"]))
-    )
+    if values["state"] is None and "app" in mounted:
+        values["state"] = _state_of_package(package, root)
+    elif values["state"] is None:
+        values["state"] = TEMPORARY_STATE if is_mounted["model"] else _state_beside(values["app"])
 
 
 def _first_there(*paths: Path) -> Path | None:
@@ -348,6 +350,17 @@ def is_package(folder: Path, ml_root: Path) -> bool:
 def is_job(ml_root: Path) -> bool:
     """Whether a platform has laid out a training job here."""
     return (ml_root / INPUT_FOLDER).is_dir()
+
+
+def _state_of_package(package: Path, root: Path) -> Path:
+    """Return where a package's generations go: not into it, and apart from those of other apps tried on this machine."""
+    if package == root / "model":
+        return TEMPORARY_STATE
+    try:
+        name = json.loads((package / PACKAGE_FILE).read_bytes())["app"]
+    except (OSError, ValueError, KeyError, TypeError):  # whoever opens the package says what is wrong with it
+        return TEMPORARY_STATE
+    return TEMPORARY_STATE.with_name(f"{TEMPORARY_STATE.name}-{re.sub(r'[^A-Za-z0-9_-]+', '-', str(name))}")
 
 
 def _state_beside(app: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tarfile
+from pathlib import Path
 
 import pytest
 from cards import PERSON, copy_cards
@@ -232,8 +233,25 @@ def test_while_a_platform_trains_no_package_is_taken_for_the_app(pack, cards):
 def test_a_package_may_be_tried_from_any_folder(pack, cards, tmp_path):
     root = pack(cards)
     found = resolve_settings({"model": root / "model"}, {})
-    assert (found.package, found.app, found.state) == (root / "model", root / "model/app", found.state)
-    assert not found.state.is_relative_to(root)
+    assert (found.package, found.app) == (root / "model", root / "model/app")
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ('{"app": "order_triage"}', "/tmp/scoreline-state-order_triage"),
+        ('{"app": "my odds/2"}', "/tmp/scoreline-state-my-odds-2"),
+        ('{"app": "../.."}', "/tmp/scoreline-state--"),
+        ("{", "/tmp/scoreline-state"),
+        ("[]", "/tmp/scoreline-state"),
+    ],
+)
+def test_packages_of_two_apps_that_are_tried_on_one_machine_have_states_of_their_own(tmp_path, text, state):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/package.json").write_text(text)
+    assert resolve_settings({"model": tmp_path / "model"}, {}).state == Path(state)
+    assert resolve_settings({"model": tmp_path / "model"}, {"SCORELINE_STATE": "/named"}).state == Path("/named")
+    assert resolve_settings({}, {"SCORELINE_ML_ROOT": str(tmp_path)}).state == Path("/tmp/scoreline-state")
 
 
 def test_names_in_a_package_stay_below_it(pack, triage, tmp_path):
