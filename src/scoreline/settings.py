@@ -22,6 +22,8 @@ PACKAGE_FILE = "package.json"  # in a model package, which brings app, data and 
 INPUT_FOLDER = "input"  # below the platform's root; only a training job has it
 HYPERPARAMETERS_FILE = "hyperparameters.json"
 MOST_PAYLOAD_MB = 100  # of a batch transform job, by its API
+MOST_TIMEOUT_S = 3600  # of asynchronous inference, the longest that a platform waits
+MOST_WORKERS = 256  # so many the scoreboard has room for
 LOG_LEVELS = {"debug": 0, "info": 11, "warning": 21, "error": 31, "critical": 41}  # from which number on
 TEMPORARY_STATE = Path("/tmp/scoreline-state")  # noqa: S108 (/opt/ml/model is read-only on SageMaker)
 
@@ -51,6 +53,20 @@ class Setting:
 def _positive_int(text: str) -> int:
     value = int(text)
     if value < 1:
+        raise ValueError
+    return value
+
+
+def _workers(text: str) -> int:
+    value = _positive_int(text)
+    if value > MOST_WORKERS:
+        raise ValueError
+    return value
+
+
+def _timeout(text: str) -> int:
+    value = _positive_int(text)
+    if value > MOST_TIMEOUT_S:
         raise ValueError
     return value
 
@@ -153,7 +169,8 @@ SETTINGS = (
         "Where reference tables come from: a folder or s3://bucket/prefix/. Default: the data folder.",
     ),
     Setting(
-        "refresh_s", ("SCORELINE_REFRESH_SECONDS",), _positive_int, "seconds, for example 300", "seconds", None,
+        "refresh_s", ("SCORELINE_REFRESH_SECONDS",), _positive_int,
+        "a whole number of seconds above 0, for example 300", "seconds", None,
         "How often `serve` looks for new tables, features and models. Default: never by itself.",
     ),
     Setting(
@@ -165,16 +182,17 @@ SETTINGS = (
         "The port that `serve` listens on.",
     ),
     Setting(
-        "safe_ports", ("SAGEMAKER_SAFE_PORT_RANGE",), _ports, "two ports, for example 8100-8199", "", None,
-        "Where this is set, any port but the platform's own must be in it, both ends included.",
+        "safe_ports", ("SAGEMAKER_SAFE_PORT_RANGE",), _ports, "two ports, lowest first, for example 8100-8199", "",
+        None, "Where this is set, any port but the platform's own must be in it, both ends included.",
     ),
     Setting(
         "host", ("SCORELINE_HOST",), str, "an address", "", None,
         "The address that `serve` listens on. Default: 127.0.0.1, in a container 0.0.0.0.",
     ),
     Setting(
-        "workers", ("MODEL_SERVER_WORKERS", "SAGEMAKER_MODEL_SERVER_WORKERS"), _positive_int, _NUMBER, "processes",
-        None, "Worker processes. Default: the CPU quota of the container, else the cores.", True,
+        "workers", ("MODEL_SERVER_WORKERS", "SAGEMAKER_MODEL_SERVER_WORKERS"), _workers,
+        f"a whole number from 1 to {MOST_WORKERS}, for example 2", "processes", None,
+        "Worker processes. Default: the CPU quota of the container, else the cores.", True,
     ),
     Setting(
         "worker_class", ("SCORELINE_WORKER_CLASS",), _worker_class, "asgi or sync", "", "asgi",
@@ -183,16 +201,18 @@ SETTINGS = (
     Setting(
         "timeout_s",
         ("MODEL_SERVER_TIMEOUT", "SAGEMAKER_MODEL_SERVER_TIMEOUT", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS"),
-        _positive_int, "seconds, for example 60", "seconds", 60,
+        _timeout, f"a whole number of seconds from 1 to {MOST_TIMEOUT_S}, for example 60", "seconds", 60,
         "A request's deadline; nginx's read timeout with it.", True,
     ),
     Setting(
-        "max_body_mb", ("SCORELINE_MAX_BODY_MB",), _positive_int, "mebibytes, for example 6", "MiB", 6,
+        "max_body_mb", ("SCORELINE_MAX_BODY_MB",), _positive_int, "a whole number of mebibytes above 0, for example 6",
+        "MiB", 6,
         "The largest request body; a larger one is answered 413.",
     ),
     Setting(
-        "payload_mb", ("SAGEMAKER_MAX_PAYLOAD_IN_MB",), _payload, f"mebibytes from 0 to {MOST_PAYLOAD_MB}", "MiB",
-        None, "In a batch transform job: the largest body that comes, 0 for any. Raises the limit above.",
+        "payload_mb", ("SAGEMAKER_MAX_PAYLOAD_IN_MB",), _payload,
+        f"a whole number of mebibytes from 0 to {MOST_PAYLOAD_MB}", "MiB", None,
+        "In a batch transform job: the largest body that comes, 0 for any. Raises the limit above.",
     ),
     Setting(
         "log_level", ("SAGEMAKER_CONTAINER_LOG_LEVEL",), _log_level, "a level such as 20 or info", "", None,
@@ -237,8 +257,9 @@ SETTINGS = (
         "Requests that `inference` keeps in flight.",
     ),
     Setting(
-        "inference_timeout_s", ("SCORELINE_INFERENCE_TIMEOUT",), _positive_int, "seconds, for example 70", "seconds",
-        70, "How long `inference` waits for one answer.",
+        "inference_timeout_s", ("SCORELINE_INFERENCE_TIMEOUT",), _positive_int,
+        "a whole number of seconds above 0, for example 70", "seconds", 70,
+        "How long `inference` waits for one answer.",
     ),
 )  # fmt: skip
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -353,7 +374,7 @@ def is_job(ml_root: Path) -> bool:
 
 
 def _state_of_package(package: Path, root: Path) -> Path:
-    """Return where a package's generations go: not into it, and apart from those of other apps tried on this machine."""
+    """Return where a package's generations go: not into it, and apart from those of other apps tried here."""
     if package == root / "model":
         return TEMPORARY_STATE
     try:

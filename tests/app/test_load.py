@@ -8,7 +8,7 @@ import pytest
 
 from scoreline import Boolean, Category, Integer, Number, Text
 from scoreline.app.load import load_app, load_module, shown
-from scoreline.errors import AppError, ScorelineError
+from scoreline.errors import AppError, ScorelineError, SettingError
 
 
 def test_an_app_without_a_mistake_is_given_as_declared(app_folder, right_app):
@@ -36,6 +36,11 @@ def test_order_triage_is_an_app_without_a_mistake(order_triage):
 def test_a_folder_without_an_app_file_says_how_to_name_one(tmp_path):
     with pytest.raises(AppError, match=r"no app.py here. Name the app's folder with --app DIR or SCORELINE_APP"):
         load_app(tmp_path)
+
+
+def test_a_folder_that_there_is_not_is_a_setting_that_can_not_be_used(tmp_path):
+    with pytest.raises(SettingError, match=r"^SCORELINE_APP=.*/nope \(or --app\): expected a folder with an app.py"):
+        load_app(tmp_path / "nope")
 
 
 def test_one_app_under_two_names_is_one_app(app_folder, right_app):

@@ -20,7 +20,7 @@ from types import FrameType
 
 import psutil
 
-from scoreline.errors import ServeError
+from scoreline.errors import ServeError, SettingError
 from scoreline.generations.manifest import app_digest
 from scoreline.generations.state import StateFolder
 from scoreline.serving.answer import PROBE_VARIABLE
@@ -44,7 +44,7 @@ from scoreline.serving.process import (
     end_with_parent,
 )
 from scoreline.serving.request_log import RequestLog
-from scoreline.serving.scoreboard import SLOTS, Scoreboard
+from scoreline.serving.scoreboard import Scoreboard
 from scoreline.serving.service import load_service
 from scoreline.serving.start import open_generation, source_of
 from scoreline.settings import Settings, environment_of, variables_of, without_settings
@@ -69,6 +69,8 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
 
     Raises
     ------
+    SettingError
+        A setting names what there is not: an address that is not ours, no nginx, several models.
     ServeError
         The port is taken, a part does not start, or nginx or gunicorn dies.
     ScorelineError
@@ -77,11 +79,10 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
     if PARENT_VARIABLE in os.environ:
         end_with_parent()
     if settings.multi_model:
-        raise ServeError("SAGEMAKER_MULTI_MODEL=true: expected it unset, since this server holds one model")
+        raise SettingError("SAGEMAKER_MULTI_MODEL=true: expected it unset, since this server holds one model")
     refuse_taken_port(settings.host, settings.port)
+    find_nginx(settings.nginx)  # whatever is wrong with a setting is said before any work
     plan = plan_workers(settings.workers)
-    if plan.workers > SLOTS:
-        raise ServeError(f"{plan.workers} workers are more than the {SLOTS} that one server can have")
     open_generation(settings, say)
     service = load_service(settings)
     say(
@@ -101,13 +102,20 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
 
 
 def refuse_taken_port(host: str, port: int) -> None:
-    """Raise ServeError, naming the process where it can be seen, if the port can't be listened on."""
+    """Raise ServeError, naming the process where it can be seen, if the port can't be listened on.
+
+    SettingError where the address is none of this machine.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
+        except (socket.gaierror, UnicodeError) as error:
+            raise _no_address(host, "no such name or address") from error
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise _no_address(host, error.strerror or "") from error
             if error.errno == errno.EADDRINUSE:
                 raise ServeError(
                     f"port {port} is taken by {_owner_of(port)}. Stop it, or choose another port with --port."
@@ -115,6 +123,12 @@ def refuse_taken_port(host: str, port: int) -> None:
             if error.errno == errno.EACCES:
                 raise ServeError(f"port {port} needs root; choose one above 1023 with --port") from error
             raise ServeError(f"can't listen on {host}:{port} ({error.strerror})") from error
+
+
+def _no_address(host: str, why: str) -> SettingError:
+    return SettingError(
+        f"SCORELINE_HOST={host} (or --host): expected an address of this machine, for example 0.0.0.0 ({why})"
+    )
 
 
 def _owner_of(port: int) -> str:
