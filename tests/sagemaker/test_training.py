@@ -230,6 +230,7 @@ def test_only_the_first_host_trains(job, train, triage, one_channel):
     ("name", "content", "code", "says"),
     [
         ("hyperparameters", {"max_iters": "5"}, 2, "app.py declares no hyperparameter 'max_iters'. Did you mean"),
+        ("hyperparameters", {"max_iter": "many"}, 2, "hyperparameter 'max_iter': expected a whole number"),
         ("hyperparameters", {"max_iter": "-5"}, 1, "its estimator failed: InvalidParameterError"),
         ("hyperparameters", "[]", 2, "hyperparameters.json: expected a JSON object, got list"),
         ("resourceconfig", "{", 2, "resourceconfig.json: expected a JSON object, can't be read"),
@@ -244,6 +245,7 @@ def test_a_mistake_in_the_configuration_is_said_where_the_platform_looks(
     ran = train(triage)
     assert ran.code == code
     assert says in ran.failure
+    assert name != "hyperparameters" or code == 1 or f"{job.root}/input/config/hyperparameters.json: " in ran.failure
     assert ran.err.endswith(f"scoreline: {ran.failure}\n")
     assert job.files("model") == set()
     assert code == 1 or job.files("output/data") == set(), "what is misused is said before any work"

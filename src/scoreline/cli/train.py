@@ -86,4 +86,4 @@ def tune(app: App, path: Path | None) -> None:
         return
     if not path.is_file():
         raise SettingError(f"{path}: no such file; expected a JSON object of hyperparameters")
-    app.declared_hyperparameters.take(read_object(path), path.name)
+    app.declared_hyperparameters.take(read_object(path), str(path))
