@@ -312,6 +312,17 @@ def test_the_address_is_open_in_a_container_and_closed_outside(monkeypatch):
     assert resolve(SCORELINE_HOST="::1").host == "::1"
 
 
+def test_a_working_directory_that_was_removed_is_named_and_matters_only_where_it_is_the_app(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    monkeypatch.setenv("PWD", str(gone))
+    gone.rmdir()
+    assert resolve(SCORELINE_APP="/app").app == Path("/app")
+    with pytest.raises(SettingError, match=rf"^the working directory {gone} was removed or replaced: cd into one"):
+        resolve()
+
+
 def test_the_process_environment_counts_where_none_is_given(monkeypatch):
     monkeypatch.setenv("SCORELINE_PORT", "81")
     assert resolve_settings(opt_ml=NOWHERE).port == 81

@@ -347,7 +347,7 @@ def _place_folders(values: dict[str, Any]) -> None:
     if is_package(package, root):
         mounted |= {"app": package / "app", "data": package / "data", "results": package / "results"}
         is_mounted |= {"app": True, "data": True, "results": True}
-    values["app"] = Path(values["app"] or (mounted["app"] if "app" in mounted else Path.cwd()))
+    values["app"] = Path(values["app"] or (mounted["app"] if "app" in mounted else _here()))
     for name in ("data", "model", "results"):
         values[name] = Path(values[name] or (mounted[name] if is_mounted[name] else values["app"] / name))
     values["hyperparameters"] = values["hyperparameters"] or _first_there(
@@ -357,6 +357,17 @@ def _place_folders(values: dict[str, Any]) -> None:
         values["state"] = _state_of_package(package, root)
     elif values["state"] is None:
         values["state"] = TEMPORARY_STATE if is_mounted["model"] else _state_beside(values["app"])
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        was = os.environ.get("PWD", "")
+        raise SettingError(
+            f"the working directory {was} was removed or replaced: cd into one that is there (`cd .` where it was made "
+            "again), or name the app's folder with --app DIR or SCORELINE_APP"
+        ) from error
 
 
 def _first_there(*paths: Path) -> Path | None:

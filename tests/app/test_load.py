@@ -85,6 +85,17 @@ def test_the_line_is_named_however_the_folder_is_written(app_folder, monkeypatch
         load_app(tmp_path.__class__(where.format(here=tmp_path.name)))
 
 
+def test_an_app_is_loaded_and_its_mistakes_are_named_where_the_working_directory_was_removed(
+    app_folder, monkeypatch, tmp_path
+):
+    folder = app_folder("x = 1\n1 / 0\n")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(AppError, match=rf"^{folder}/app.py, line 2: ZeroDivisionError"):
+        load_app(folder)
+
+
 def test_an_app_error_is_a_scoreline_error_and_a_value_error(app_folder):
     with pytest.raises(AppError) as caught:
         load_app(app_folder("1 / 0\n"))

@@ -66,7 +66,7 @@ def shown(path: Path) -> str:
     """Return the path as a user would type it: relative to the current folder where it lies below it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
+    except (ValueError, FileNotFoundError):  # it lies elsewhere, or the current folder was removed
         return str(path)
 
 
