@@ -181,7 +181,18 @@ def test_the_platforms_folders_may_be_elsewhere(tmp_path):
     (tmp_path / "input/data").mkdir(parents=True)
     found = resolve(SCORELINE_ML_ROOT=str(tmp_path), SCORELINE_APP="/app")
     assert (found.ml_root, found.model, found.data) == (tmp_path, tmp_path / "model", tmp_path / "input/data")
-    assert found.results == Path("/app/results")
+
+
+@pytest.mark.parametrize("inside", ["input", "input/config", "input/data/training"])
+def test_a_training_job_uses_no_folder_of_the_app_whatever_the_platform_made(tmp_path, inside):
+    (tmp_path / inside).mkdir(parents=True)
+    found = resolve(SCORELINE_ML_ROOT=str(tmp_path), SCORELINE_APP="/app")
+    assert (found.data, found.model, found.results) == (
+        tmp_path / "input/data",
+        tmp_path / "model",
+        tmp_path / "output/data",
+    )
+    assert resolve({"results": Path("/named")}, SCORELINE_ML_ROOT=str(tmp_path)).results == Path("/named")
 
 
 @pytest.mark.parametrize("exists", [False, True])
@@ -233,22 +244,29 @@ def test_spaces_around_a_value_do_not_matter():
     [
         *(("SCORELINE_PORT", bad, "a port from 1 to 65535") for bad in ("0", "65536", "http", "80.5", "-1")),
         ("SAGEMAKER_BIND_TO_PORT", "x", "a port from 1 to 65535"),
-        *(("MODEL_SERVER_WORKERS", bad, "a whole number above 0, for example 2") for bad in ("0", "-1", "two", "1.5")),
-        ("SAGEMAKER_MODEL_SERVER_WORKERS", "0", "a whole number above 0, for example 2"),
-        ("MODEL_SERVER_TIMEOUT", "5m", "seconds, for example 60"),
-        ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "0", "seconds, for example 60"),
-        ("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "1.5", "seconds, for example 60"),
         *(
-            ("SAGEMAKER_SAFE_PORT_RANGE", bad, "two ports, for example 8100-8199")
+            ("MODEL_SERVER_WORKERS", bad, "a whole number from 1 to 256, for example 2")
+            for bad in ("0", "-1", "two", "1.5", "257")
+        ),
+        ("SAGEMAKER_MODEL_SERVER_WORKERS", "0", "a whole number from 1 to 256, for example 2"),
+        ("MODEL_SERVER_TIMEOUT", "5m", "a whole number of seconds from 1 to 3600, for example 60"),
+        ("MODEL_SERVER_TIMEOUT", "3601", "a whole number of seconds from 1 to 3600, for example 60"),
+        ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "0", "a whole number of seconds from 1 to 3600, for example 60"),
+        ("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "1.5", "a whole number of seconds from 1 to 3600, for example 60"),
+        *(
+            ("SAGEMAKER_SAFE_PORT_RANGE", bad, "two ports, lowest first, for example 8100-8199")
             for bad in ("8100", "8199-8100", "0-10", "8100-", "8100-99999", "a-b", "8100-8199-8200")
         ),
-        ("SCORELINE_MAX_BODY_MB", "6MB", "mebibytes, for example 6"),
+        ("SCORELINE_MAX_BODY_MB", "6MB", "a whole number of mebibytes above 0, for example 6"),
         (
             "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT",
             "csv",
             "one of application/json, text/csv, application/jsonlines, application/x-npy",
         ),
-        *(("SAGEMAKER_MAX_PAYLOAD_IN_MB", bad, "mebibytes from 0 to 100") for bad in ("-1", "101", "6.5")),
+        *(
+            ("SAGEMAKER_MAX_PAYLOAD_IN_MB", bad, "a whole number of mebibytes from 0 to 100")
+            for bad in ("-1", "101", "6.5")
+        ),
         *(("SAGEMAKER_CONTAINER_LOG_LEVEL", bad, "a level such as 20 or info") for bad in ("loud", "-1", "1.5")),
         ("SAGEMAKER_MULTI_MODEL", "many", "true or false"),
         ("SCORELINE_RUNTIME", "onnx", "kernel, gtil or estimator"),
@@ -260,8 +278,11 @@ def test_spaces_around_a_value_do_not_matter():
         ),
         *(("SCORELINE_MAX_BAD_ROWS", bad, "a whole number, for example 20") for bad in ("-1", "1.5", "many")),
         ("SCORELINE_CONCURRENCY", "0", "a whole number above 0, for example 2"),
-        ("SCORELINE_INFERENCE_TIMEOUT", "soon", "seconds, for example 70"),
-        *(("SCORELINE_REFRESH_SECONDS", bad, "seconds, for example 300") for bad in ("0", "-5", "5m", "0.5", "never")),
+        ("SCORELINE_INFERENCE_TIMEOUT", "soon", "a whole number of seconds above 0, for example 70"),
+        *(
+            ("SCORELINE_REFRESH_SECONDS", bad, "a whole number of seconds above 0, for example 300")
+            for bad in ("0", "-5", "5m", "0.5", "never")
+        ),
     ],
 )
 def test_a_value_that_can_not_be_used_is_named_with_what_was_expected(variable, bad, expected):
@@ -289,6 +310,17 @@ def test_the_address_is_open_in_a_container_and_closed_outside(monkeypatch):
     monkeypatch.setattr(settings, "in_container", lambda environment: False)
     assert resolve().host == "127.0.0.1"
     assert resolve(SCORELINE_HOST="::1").host == "::1"
+
+
+def test_a_working_directory_that_was_removed_is_named_and_matters_only_where_it_is_the_app(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    monkeypatch.setenv("PWD", str(gone))
+    gone.rmdir()
+    assert resolve(SCORELINE_APP="/app").app == Path("/app")
+    with pytest.raises(SettingError, match=rf"^the working directory {gone} was removed or replaced: cd into one"):
+        resolve()
 
 
 def test_the_process_environment_counts_where_none_is_given(monkeypatch):

@@ -7,7 +7,9 @@ folder or the default here.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +19,11 @@ from scoreline.errors import SettingError
 
 OPT_ML = Path("/opt/ml")
 PACKAGE_FILE = "package.json"  # in a model package, which brings app, data and results beside the artifact
+INPUT_FOLDER = "input"  # below the platform's root; only a training job has it
 HYPERPARAMETERS_FILE = "hyperparameters.json"
 MOST_PAYLOAD_MB = 100  # of a batch transform job, by its API
+MOST_TIMEOUT_S = 3600  # of asynchronous inference, the longest that a platform waits
+MOST_WORKERS = 256  # so many the scoreboard has room for
 LOG_LEVELS = {"debug": 0, "info": 11, "warning": 21, "error": 31, "critical": 41}  # from which number on
 TEMPORARY_STATE = Path("/tmp/scoreline-state")  # noqa: S108 (/opt/ml/model is read-only on SageMaker)
 
@@ -48,6 +53,20 @@ class Setting:
 def _positive_int(text: str) -> int:
     value = int(text)
     if value < 1:
+        raise ValueError
+    return value
+
+
+def _workers(text: str) -> int:
+    value = _positive_int(text)
+    if value > MOST_WORKERS:
+        raise ValueError
+    return value
+
+
+def _timeout(text: str) -> int:
+    value = _positive_int(text)
+    if value > MOST_TIMEOUT_S:
         raise ValueError
     return value
 
@@ -119,15 +138,17 @@ SETTINGS = (
     Setting("app", ("SCORELINE_APP",), Path, _FOLDER, "", None, "The app's folder, with app.py. Default: here."),
     Setting(
         "data", ("SCORELINE_DATA",), Path, _FOLDER, "", None,
-        "Where the tables are. Default: /opt/ml/input/data where it exists, else data/ in the app's folder.",
+        "Where the tables are. Default: /opt/ml/input/data where /opt/ml/input exists, else data/ in the app's folder.",
     ),
     Setting(
         "model", ("SCORELINE_MODEL_DIR",), Path, _FOLDER, "", None,
-        "Where the model artifact is. Default: /opt/ml/model where it exists, else model/ in the app's folder.",
+        "Where the model artifact is. Default: /opt/ml/model where it or /opt/ml/input exists, else model/ in the "
+        "app's folder.",
     ),
     Setting(
         "results", ("SCORELINE_RESULTS",), Path, _FOLDER, "", None,
-        "Where results go. Default: /opt/ml/output/data where it exists, else results/ in the app's folder.",
+        "Where results go. Default: /opt/ml/output/data where it or /opt/ml/input exists, else results/ in the app's "
+        "folder.",
     ),
     Setting(
         "hyperparameters", ("SCORELINE_HYPERPARAMETERS",), Path, "a file", "", None,
@@ -137,7 +158,7 @@ SETTINGS = (
     Setting(
         "state", ("SCORELINE_STATE",), Path, _FOLDER, "", None,
         "Where generations are kept. Default: state/ in the app's folder; /tmp/scoreline-state where /opt/ml/model "
-        "exists, or the app's folder can't be written.",
+        "exists, or the app's folder can't be written; /tmp/scoreline-state-APP for a model package anywhere else.",
     ),
     Setting(
         "ml_root", ("SCORELINE_ML_ROOT",), Path, _FOLDER, "", OPT_ML,
@@ -148,7 +169,8 @@ SETTINGS = (
         "Where reference tables come from: a folder or s3://bucket/prefix/. Default: the data folder.",
     ),
     Setting(
-        "refresh_s", ("SCORELINE_REFRESH_SECONDS",), _positive_int, "seconds, for example 300", "seconds", None,
+        "refresh_s", ("SCORELINE_REFRESH_SECONDS",), _positive_int,
+        "a whole number of seconds above 0, for example 300", "seconds", None,
         "How often `serve` looks for new tables, features and models. Default: never by itself.",
     ),
     Setting(
@@ -160,16 +182,17 @@ SETTINGS = (
         "The port that `serve` listens on.",
     ),
     Setting(
-        "safe_ports", ("SAGEMAKER_SAFE_PORT_RANGE",), _ports, "two ports, for example 8100-8199", "", None,
-        "Where this is set, any port but the platform's own must be in it, both ends included.",
+        "safe_ports", ("SAGEMAKER_SAFE_PORT_RANGE",), _ports, "two ports, lowest first, for example 8100-8199", "",
+        None, "Where this is set, any port but the platform's own must be in it, both ends included.",
     ),
     Setting(
         "host", ("SCORELINE_HOST",), str, "an address", "", None,
         "The address that `serve` listens on. Default: 127.0.0.1, in a container 0.0.0.0.",
     ),
     Setting(
-        "workers", ("MODEL_SERVER_WORKERS", "SAGEMAKER_MODEL_SERVER_WORKERS"), _positive_int, _NUMBER, "processes",
-        None, "Worker processes. Default: the CPU quota of the container, else the cores.", True,
+        "workers", ("MODEL_SERVER_WORKERS", "SAGEMAKER_MODEL_SERVER_WORKERS"), _workers,
+        f"a whole number from 1 to {MOST_WORKERS}, for example 2", "processes", None,
+        "Worker processes. Default: the CPU quota of the container, else the cores.", True,
     ),
     Setting(
         "worker_class", ("SCORELINE_WORKER_CLASS",), _worker_class, "asgi or sync", "", "asgi",
@@ -178,16 +201,18 @@ SETTINGS = (
     Setting(
         "timeout_s",
         ("MODEL_SERVER_TIMEOUT", "SAGEMAKER_MODEL_SERVER_TIMEOUT", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS"),
-        _positive_int, "seconds, for example 60", "seconds", 60,
+        _timeout, f"a whole number of seconds from 1 to {MOST_TIMEOUT_S}, for example 60", "seconds", 60,
         "A request's deadline; nginx's read timeout with it.", True,
     ),
     Setting(
-        "max_body_mb", ("SCORELINE_MAX_BODY_MB",), _positive_int, "mebibytes, for example 6", "MiB", 6,
+        "max_body_mb", ("SCORELINE_MAX_BODY_MB",), _positive_int, "a whole number of mebibytes above 0, for example 6",
+        "MiB", 6,
         "The largest request body; a larger one is answered 413.",
     ),
     Setting(
-        "payload_mb", ("SAGEMAKER_MAX_PAYLOAD_IN_MB",), _payload, f"mebibytes from 0 to {MOST_PAYLOAD_MB}", "MiB",
-        None, "In a batch transform job: the largest body that comes, 0 for any. Raises the limit above.",
+        "payload_mb", ("SAGEMAKER_MAX_PAYLOAD_IN_MB",), _payload,
+        f"a whole number of mebibytes from 0 to {MOST_PAYLOAD_MB}", "MiB", None,
+        "In a batch transform job: the largest body that comes, 0 for any. Raises the limit above.",
     ),
     Setting(
         "log_level", ("SAGEMAKER_CONTAINER_LOG_LEVEL",), _log_level, "a level such as 20 or info", "", None,
@@ -232,8 +257,9 @@ SETTINGS = (
         "Requests that `inference` keeps in flight.",
     ),
     Setting(
-        "inference_timeout_s", ("SCORELINE_INFERENCE_TIMEOUT",), _positive_int, "seconds, for example 70", "seconds",
-        70, "How long `inference` waits for one answer.",
+        "inference_timeout_s", ("SCORELINE_INFERENCE_TIMEOUT",), _positive_int,
+        "a whole number of seconds above 0, for example 70", "seconds", 70,
+        "How long `inference` waits for one answer.",
     ),
 )  # fmt: skip
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -315,21 +341,33 @@ def _place_folders(values: dict[str, Any]) -> None:
     """Find the folders that were not named: in the platform's, in the model package there, else in the app's."""
     root: Path = values["ml_root"]
     mounted = {"data": root / "input/data", "model": root / "model", "results": root / "output/data"}
-    is_mounted = {name: folder.is_dir() for name, folder in mounted.items()}
+    # A job that finds one of them missing makes it there: the app's own are not the job's to write over.
+    is_mounted = {name: is_job(root) or folder.is_dir() for name, folder in mounted.items()}
     package = Path(values["model"] or mounted["model"])
     if is_package(package, root):
         mounted |= {"app": package / "app", "data": package / "data", "results": package / "results"}
         is_mounted |= {"app": True, "data": True, "results": True}
-    values["app"] = Path(values["app"] or (mounted["app"] if "app" in mounted else Path.cwd()))
+    values["app"] = Path(values["app"] or (mounted["app"] if "app" in mounted else _here()))
     for name in ("data", "model", "results"):
         values[name] = Path(values[name] or (mounted[name] if is_mounted[name] else values["app"] / name))
     values["hyperparameters"] = values["hyperparameters"] or _first_there(
         root / "input/config" / HYPERPARAMETERS_FILE, values["app"] / HYPERPARAMETERS_FILE
     )
-    values["state"] = Path(
-        values["state"]
-        or (TEMPORARY_STATE if is_mounted["model"] or "app" in mounted else _state_beside(values["app"]))
-    )
+    if values["state"] is None and "app" in mounted:
+        values["state"] = _state_of_package(package, root)
+    elif values["state"] is None:
+        values["state"] = TEMPORARY_STATE if is_mounted["model"] else _state_beside(values["app"])
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        was = os.environ.get("PWD", "")
+        raise SettingError(
+            f"the working directory {was} was removed or replaced: cd into one that is there (`cd .` where it was made "
+            "again), or name the app's folder with --app DIR or SCORELINE_APP"
+        ) from error
 
 
 def _first_there(*paths: Path) -> Path | None:
@@ -338,7 +376,23 @@ def _first_there(*paths: Path) -> Path | None:
 
 def is_package(folder: Path, ml_root: Path) -> bool:
     """Whether a folder is an unpacked model package that may be served; while a platform trains, none is."""
-    return (folder / PACKAGE_FILE).is_file() and not (ml_root / "input").is_dir()
+    return (folder / PACKAGE_FILE).is_file() and not is_job(ml_root)
+
+
+def is_job(ml_root: Path) -> bool:
+    """Whether a platform has laid out a training job here."""
+    return (ml_root / INPUT_FOLDER).is_dir()
+
+
+def _state_of_package(package: Path, root: Path) -> Path:
+    """Return where a package's generations go: not into it, and apart from those of other apps tried here."""
+    if package == root / "model":
+        return TEMPORARY_STATE
+    try:
+        name = json.loads((package / PACKAGE_FILE).read_bytes())["app"]
+    except (OSError, ValueError, KeyError, TypeError):  # whoever opens the package says what is wrong with it
+        return TEMPORARY_STATE
+    return TEMPORARY_STATE.with_name(f"{TEMPORARY_STATE.name}-{re.sub(r'[^A-Za-z0-9_-]+', '-', str(name))}")
 
 
 def _state_beside(app: Path) -> Path:

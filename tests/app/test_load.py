@@ -8,7 +8,7 @@ import pytest
 
 from scoreline import Boolean, Category, Integer, Number, Text
 from scoreline.app.load import load_app, load_module, shown
-from scoreline.errors import AppError, ScorelineError
+from scoreline.errors import AppError, ScorelineError, SettingError
 
 
 def test_an_app_without_a_mistake_is_given_as_declared(app_folder, right_app):
@@ -36,6 +36,11 @@ def test_order_triage_is_an_app_without_a_mistake(order_triage):
 def test_a_folder_without_an_app_file_says_how_to_name_one(tmp_path):
     with pytest.raises(AppError, match=r"no app.py here. Name the app's folder with --app DIR or SCORELINE_APP"):
         load_app(tmp_path)
+
+
+def test_a_folder_that_there_is_not_is_a_setting_that_can_not_be_used(tmp_path):
+    with pytest.raises(SettingError, match=r"^SCORELINE_APP=.*/nope \(or --app\): expected a folder with an app.py"):
+        load_app(tmp_path / "nope")
 
 
 def test_one_app_under_two_names_is_one_app(app_folder, right_app):
@@ -78,6 +83,17 @@ def test_the_line_is_named_however_the_folder_is_written(app_folder, monkeypatch
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AppError, match=r"^shop/app.py, line 2: ZeroDivisionError"):
         load_app(tmp_path.__class__(where.format(here=tmp_path.name)))
+
+
+def test_an_app_is_loaded_and_its_mistakes_are_named_where_the_working_directory_was_removed(
+    app_folder, monkeypatch, tmp_path
+):
+    folder = app_folder("x = 1\n1 / 0\n")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(AppError, match=rf"^{folder}/app.py, line 2: ZeroDivisionError"):
+        load_app(folder)
 
 
 def test_an_app_error_is_a_scoreline_error_and_a_value_error(app_folder):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
-from servers import plain_environment
+from servers import free_port, plain_environment
 
 from scoreline.cli.main import scoreline
 from scoreline.settings import SETTINGS
@@ -96,17 +96,20 @@ def test_misuse_exits_2_and_says_what_is_wrong_on_stderr(cli, arguments, says):
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [
-        ("MODEL_SERVER_WORKERS", "many", "a whole number above 0, for example 2"),
-        ("MODEL_SERVER_WORKERS", "0", "a whole number above 0, for example 2"),
-        ("MODEL_SERVER_WORKERS", "1.5", "a whole number above 0, for example 2"),
-        ("SAGEMAKER_MODEL_SERVER_WORKERS", "-2", "a whole number above 0, for example 2"),
-        ("MODEL_SERVER_TIMEOUT", "1m", "seconds, for example 60"),
-        ("MODEL_SERVER_TIMEOUT", "0", "seconds, for example 60"),
-        ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "soon", "seconds, for example 60"),
+        ("MODEL_SERVER_WORKERS", "many", "a whole number from 1 to 256, for example 2"),
+        ("MODEL_SERVER_WORKERS", "0", "a whole number from 1 to 256, for example 2"),
+        ("MODEL_SERVER_WORKERS", "1.5", "a whole number from 1 to 256, for example 2"),
+        ("SAGEMAKER_MODEL_SERVER_WORKERS", "-2", "a whole number from 1 to 256, for example 2"),
+        ("MODEL_SERVER_TIMEOUT", "1m", "a whole number of seconds from 1 to 3600, for example 60"),
+        ("MODEL_SERVER_TIMEOUT", "0", "a whole number of seconds from 1 to 3600, for example 60"),
+        ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "soon", "a whole number of seconds from 1 to 3600, for example 60"),
+        ("MODEL_SERVER_WORKERS", "9999", "a whole number from 1 to 256, for example 2"),
+        ("MODEL_SERVER_TIMEOUT", "100000", "a whole number of seconds from 1 to 3600, for example 60"),
+        ("SAGEMAKER_SAFE_PORT_RANGE", "9100-9000", "two ports, lowest first, for example 8100-8199"),
         ("SAGEMAKER_BIND_TO_PORT", "65536", "a port from 1 to 65535"),
-        ("SCORELINE_MAX_BODY_MB", "6m", "mebibytes, for example 6"),
+        ("SCORELINE_MAX_BODY_MB", "6m", "a whole number of mebibytes above 0, for example 6"),
         ("SAGEMAKER_BATCH", "maybe", "true or false"),
-        ("SCORELINE_REFRESH_SECONDS", "5m", "seconds, for example 300"),
+        ("SCORELINE_REFRESH_SECONDS", "5m", "a whole number of seconds above 0, for example 300"),
     ],
 )
 def test_a_variable_that_cannot_be_used_exits_2_with_one_line(cli, monkeypatch, triage, variable, value, expected):
@@ -114,6 +117,28 @@ def test_a_variable_that_cannot_be_used_exits_2_with_one_line(cli, monkeypatch, 
     ran = cli("serve", "--app", triage)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == f"scoreline: {variable}='{value}': expected {expected}\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("SCORELINE_APP", "/nope", "SCORELINE_APP=/nope (or --app): expected a folder with an app.py"),
+        ("SCORELINE_HOST", "999.1.1.1", "SCORELINE_HOST=999.1.1.1 (or --host): expected an address of this machine"),
+        ("SCORELINE_HOST", "192.0.2.1", "SCORELINE_HOST=192.0.2.1 (or --host): expected an address of this machine"),
+        ("SCORELINE_HOST", "a..b", "SCORELINE_HOST=a..b (or --host): expected an address of this machine"),
+        ("SCORELINE_NGINX", "/nope", "SCORELINE_NGINX=/nope: expected a program that can be run"),
+        ("SAGEMAKER_MULTI_MODEL", "true", "SAGEMAKER_MULTI_MODEL=true: expected it unset"),
+    ],
+)
+def test_a_setting_that_names_what_there_is_not_exits_2_with_one_line(cli, monkeypatch, triage, variable, value, says):
+    monkeypatch.setenv("SCORELINE_APP", str(triage))
+    monkeypatch.setenv("SCORELINE_PORT", str(free_port()))
+    monkeypatch.setenv("SCORELINE_HOST", "127.0.0.1")
+    monkeypatch.setenv(variable, value)
+    ran = cli("serve")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"scoreline: {says}")
+    assert ran.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("start", [[str(EXECUTABLE)], [sys.executable, "-m", "scoreline"]], ids=["command", "module"])

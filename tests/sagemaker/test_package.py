@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import tarfile
+from pathlib import Path
 
 import pytest
 from cards import PERSON, copy_cards
 from servers import JSON, copy_app, folders, keys_of, open_service, settings_for
 
 from scoreline.cli.main import run
-from scoreline.errors import ArtifactError, SourceAwayError
+from scoreline.errors import AppError, ArtifactError, SourceAwayError, StampError
 from scoreline.generations.package import read_package
 from scoreline.serving.answer import answer
 from scoreline.serving.start import open_generation
@@ -207,7 +208,9 @@ def test_a_file_that_the_app_opens_is_asked_for_and_taken_by_name(refused, cards
 def test_a_package_that_can_not_be_read_is_refused_by_name(pack, cards, hosted, text):
     root = pack(cards)
     (root / "model/package.json").write_text(text)
-    with pytest.raises(ArtifactError, match=r"package\.json: can't be read as a model package \(.*Run `scoreline pack"):
+    with pytest.raises(
+        ArtifactError, match=r"package\.json: can't be read as a model package \(.*Unpack the package again, or make "
+    ):
         open_generation(hosted(root), print)
 
 
@@ -226,17 +229,70 @@ def test_while_a_platform_trains_no_package_is_taken_for_the_app(pack, cards):
     assert (found.package, found.app) == (root / "model", root / "model/app")
     (root / "input").mkdir()
     found = resolve_settings({"app": cards}, {"SCORELINE_ML_ROOT": str(root)})
-    assert (found.package, found.app, found.data) == (None, cards, cards / "data")
+    assert (found.package, found.app, found.data) == (None, cards, root / "input/data")
 
 
 def test_a_package_may_be_tried_from_any_folder(pack, cards, tmp_path):
     root = pack(cards)
     found = resolve_settings({"model": root / "model"}, {})
-    assert (found.package, found.app, found.state) == (root / "model", root / "model/app", found.state)
-    assert not found.state.is_relative_to(root)
+    assert (found.package, found.app) == (root / "model", root / "model/app")
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ('{"app": "order_triage"}', "/tmp/scoreline-state-order_triage"),
+        ('{"app": "my odds/2"}', "/tmp/scoreline-state-my-odds-2"),
+        ('{"app": "../.."}', "/tmp/scoreline-state--"),
+        ("{", "/tmp/scoreline-state"),
+        ("[]", "/tmp/scoreline-state"),
+    ],
+)
+def test_packages_of_two_apps_that_are_tried_on_one_machine_have_states_of_their_own(tmp_path, text, state):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/package.json").write_text(text)
+    assert resolve_settings({"model": tmp_path / "model"}, {}).state == Path(state)
+    assert resolve_settings({"model": tmp_path / "model"}, {"SCORELINE_STATE": "/named"}).state == Path("/named")
+    assert resolve_settings({}, {"SCORELINE_ML_ROOT": str(tmp_path)}).state == Path("/tmp/scoreline-state")
 
 
 def test_names_in_a_package_stay_below_it(pack, triage, tmp_path):
     pack(triage)
     with tarfile.open(tmp_path / "ml.tar.gz") as archive:
         assert all(not name.startswith(("/", ".")) for name in archive.getnames())
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ("heads/odds.trees", "heads/odds.trees: is missing from the model artifact"),
+        ("manifest.json", "model: no model artifact here"),
+        ("app/app.py", "app/app.py: is missing from the model package"),
+        ("app", "app/app.py: is missing from the model package"),
+    ],
+)
+def test_a_damaged_package_is_to_be_unpacked_or_made_again(pack, cards, hosted, damage, says):
+    root = pack(cards)
+    path = root / "model" / damage
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(ArtifactError) as caught:
+        open_generation(hosted(root), print)
+    assert str(caught.value).endswith(f"{says}. Unpack the package again, or make a new one with `scoreline package`.")
+
+
+def test_a_torn_store_in_a_package_is_too(pack, triage, hosted):
+    root = pack(triage)
+    (store,) = (root / "model/results/store").iterdir()
+    store.write_bytes(store.read_bytes()[:-1])
+    with pytest.raises(StampError, match=r"it is torn\. Unpack the package again, or make a new one"):
+        open_generation(hosted(root), print)
+
+
+def test_where_there_is_neither_package_nor_app_it_says_what_it_looked_at(hosted, tmp_path):
+    (tmp_path / "ml/model").mkdir(parents=True)
+    with pytest.raises(AppError) as caught:
+        open_generation(hosted(tmp_path / "ml"), print)
+    assert str(caught.value) == (
+        f"{tmp_path / 'elsewhere'}: no app.py here, and {tmp_path / 'ml/model'}: no package.json, so that it is no "
+        "model package. Unpack a whole package there, or name the app's folder with --app DIR or SCORELINE_APP."
+    )

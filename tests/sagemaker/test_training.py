@@ -189,6 +189,19 @@ def test_without_any_configuration_file_it_trains_all_the_same(job, train, triag
     assert "package.json" in job.files("model")
 
 
+def test_folders_that_the_platform_did_not_make_are_made_and_the_apps_own_are_left_alone(
+    job, train, triage, one_channel
+):
+    before = {path: path.stat().st_mtime_ns for path in triage.rglob("*") if "__pycache__" not in path.parts}
+    for folder in (job.model, job.root / "output"):
+        shutil.rmtree(folder)
+    assert train(triage).failure is None
+    assert "package.json" in job.files("model")
+    assert "metrics.json" in job.files("output/data")
+    after = {path: path.stat().st_mtime_ns for path in triage.rglob("*") if "__pycache__" not in path.parts}
+    assert after == before
+
+
 def test_a_second_run_replaces_the_first_and_what_it_said(job, train, triage, cards, one_channel):
     job.configure("hyperparameters", {"max_iter": "many"})
     assert train(triage).failure is not None
@@ -217,6 +230,7 @@ def test_only_the_first_host_trains(job, train, triage, one_channel):
     ("name", "content", "code", "says"),
     [
         ("hyperparameters", {"max_iters": "5"}, 2, "app.py declares no hyperparameter 'max_iters'. Did you mean"),
+        ("hyperparameters", {"max_iter": "many"}, 2, "hyperparameter 'max_iter': expected a whole number"),
         ("hyperparameters", {"max_iter": "-5"}, 1, "its estimator failed: InvalidParameterError"),
         ("hyperparameters", "[]", 2, "hyperparameters.json: expected a JSON object, got list"),
         ("resourceconfig", "{", 2, "resourceconfig.json: expected a JSON object, can't be read"),
@@ -231,6 +245,7 @@ def test_a_mistake_in_the_configuration_is_said_where_the_platform_looks(
     ran = train(triage)
     assert ran.code == code
     assert says in ran.failure
+    assert name != "hyperparameters" or code == 1 or f"{job.root}/input/config/hyperparameters.json: " in ran.failure
     assert ran.err.endswith(f"scoreline: {ran.failure}\n")
     assert job.files("model") == set()
     assert code == 1 or job.files("output/data") == set(), "what is misused is said before any work"

@@ -183,6 +183,55 @@ def test_what_is_no_request_is_refused_as_a_problem_too(server, request_, status
     assert json.loads(body)["status"] == status
 
 
+@pytest.fixture(scope="module", params=["asgi", "sync"])
+def of_either_class(request, triage, tmp_path_factory):
+    """Give a server whose workers are of one class, then one of the other."""
+    if request.param == "asgi":
+        yield request.getfixturevalue("server")
+        return
+    with serving(triage, triage, tmp_path_factory.mktemp("sync"), "--worker-class", "sync") as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"X-A: \x01\x02\r\n", id="control-characters"),
+        pytest.param(b"X-A: \x7f\r\n", id="delete"),
+        pytest.param(b"Content-Type: text/csv\r\nContent-Type: application/json\r\n", id="two-content-types"),
+        pytest.param(b"Content-Type: application/json\r\n" * 40, id="many-content-types"),
+        pytest.param(b"X-A: " + b"a" * 8190 + b"\r\n", id="line-too-long"),
+        pytest.param(b"X-A: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n" * 900, id="more-than-32-KB"),
+    ],
+)
+def test_a_head_that_nobody_can_take_is_refused_as_a_problem_by_whoever_does(of_either_class, head):
+    request_ = b"POST /invocations HTTP/1.1\r\nHost: x\r\n" + head + b"Content-Length: 2\r\n\r\n{}"
+    came, headers, body = raw(of_either_class.port, request_)
+    if came != 400 or NO_REQUEST not in body:  # what is harmless may reach the application, which finds no record
+        assert b"urn:scoreline:problem:" in body
+    assert came in (400, 415)
+    assert headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"X-A: " + b"a" * 8000 + b"\r\n", id="line"),
+        pytest.param(b"X-A: a\r\n" * 900, id="number"),
+        pytest.param((b"X-A: " + b"a" * 7900 + b"\r\n") * 3, id="all"),
+    ],
+)
+def test_a_head_as_large_as_nginx_takes_it_is_taken(of_either_class, keys, head):
+    address = b"/invocations?top=1&x=" + b"a" * 7500
+    record = json.dumps(keys[0]).encode()
+    for path in (b"/invocations", address):
+        start_ = b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        some = head if path == b"/invocations" else b""
+        sent = start_ + some + f"Content-Length: {len(record)}\r\n\r\n".encode() + record
+        assert raw(of_either_class.port, sent)[0] == 200
+    assert raw(of_either_class.port, b"GET /ping HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n")[0] == 200
+
+
 def test_a_connection_is_kept_for_further_requests(server, keys):
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
         connection.connect()
@@ -298,6 +347,38 @@ def test_sigterm_does_not_wait_for_idle_connections(start, keys):
         assert server.nothing_is_left()
 
 
+def test_requests_that_outlast_a_stop_are_cut_off_within_27_s_and_counted(start, slow, keys, threads):
+    server = start(slow.folder, MODEL_SERVER_TIMEOUT="60")
+    slow.take(40)
+    replies = [threads.submit(server.post, key) for key in keys[:2]]
+    wait_until(lambda: slow.begun == 2)
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as idle:
+        assert ask_over(idle, "GET", "/ping").status == 200
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.wait(29) == 0
+    assert 24.9 < time.monotonic() - began < 27
+    assert server.nothing_is_left()
+    assert server.err.read_text().splitlines()[-2:] == [
+        "serve: 2 requests cut off, no answer within 25 s",
+        "serve: stopped",
+    ]
+    assert all(reply.exception() is not None for reply in replies)
+
+
+def test_a_second_ctrl_c_cuts_off_at_once_and_says_so(start, slow, keys, threads):
+    server = start(slow.folder)
+    slow.take(20)
+    reply = threads.submit(server.post, keys[0])
+    wait_until(lambda: slow.begun == 1)
+    server.process.send_signal(signal.SIGINT)
+    wait_until(lambda: "serve: stopping" in server.printed)
+    server.process.send_signal(signal.SIGINT)
+    assert server.wait(5) == 0
+    assert "serve: 1 request cut off, the stop was asked for again" in server.printed
+    assert reply.exception() is not None
+
+
 def test_ctrl_c_exits_0_and_leaves_nothing(start):
     server = start()
     server.process.send_signal(signal.SIGINT)
@@ -381,7 +462,7 @@ def test_a_request_past_the_deadline_is_504_and_its_worker_is_replaced(start, sl
     assert (reply.status, reply.headers["Content-Type"]) == (504, "application/problem+json")
     assert reply.json()["type"] == "urn:scoreline:problem:deadline"
     assert server.post(keys[1]).status == 200
-    wait_until(lambda: ping(server.port) == 200)
+    wait_until(lambda: ping(server.port) == 200, 4, "/ping, once the late worker is replaced")
     wait_until(lambda: len(server.workers()) == 2 and len(workers & {w.pid for w in server.workers()}) == 1)
 
 

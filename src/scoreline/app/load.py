@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from scoreline.app.declaration import App
-from scoreline.errors import AppError
+from scoreline.errors import AppError, SettingError
 
 
 def load_app(folder: Path) -> App:
@@ -20,7 +20,11 @@ def load_app(folder: Path) -> App:
     ------
     AppError
         No such file, or any mistake in it: the message names the file and, where known, the line.
+    SettingError
+        There is no such folder.
     """
+    if not folder.is_dir():
+        raise SettingError(f"SCORELINE_APP={shown(folder)} (or --app): expected a folder with an app.py, there is none")
     path = folder / "app.py"
     if not path.is_file():
         raise AppError(f"{shown(folder)}: no app.py here. Name the app's folder with --app DIR or SCORELINE_APP.")
@@ -62,7 +66,7 @@ def shown(path: Path) -> str:
     """Return the path as a user would type it: relative to the current folder where it lies below it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
+    except (ValueError, FileNotFoundError):  # it lies elsewhere, or the current folder was removed
         return str(path)
 
 

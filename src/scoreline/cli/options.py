@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from scoreline.settings import SETTINGS, Setting, Settings, resolve_settings
+from scoreline.settings import MOST_WORKERS, SETTINGS, Setting, Settings, resolve_settings
 
 _NAMES = {"model": "--model-dir"}
 _TYPES: dict[str, Any] = {
     "port": click.IntRange(1, 65535),
-    "workers": click.IntRange(1),
+    "workers": click.IntRange(1, MOST_WORKERS),
     "worker_class": click.Choice(["asgi", "sync"]),
     "concurrency": click.IntRange(1),
 }

@@ -12,7 +12,7 @@ import click
 
 from scoreline.cli.options import FOLDERS, options
 from scoreline.errors import SettingError
-from scoreline.settings import OPT_ML, Settings, variables_of
+from scoreline.settings import OPT_ML, Settings, is_job, variables_of
 
 if TYPE_CHECKING:
     from scoreline.app.declaration import App
@@ -24,7 +24,7 @@ def _reported(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def train_and_report(**given: object) -> None:
-        from scoreline.sagemaker.training import clear_failure, is_job, write_failure
+        from scoreline.sagemaker.training import clear_failure, write_failure
 
         root = Path(os.environ.get(variables_of("ml_root")[0], "").strip() or OPT_ML)
         if not is_job(root):
@@ -51,7 +51,6 @@ def train(settings: Settings) -> None:
     and the model folder gets the whole model package.
     """
     from scoreline.cli.job import run_job
-    from scoreline.sagemaker.training import is_job
 
     if is_job(settings.ml_root):
         run_job(settings)
@@ -87,4 +86,4 @@ def tune(app: App, path: Path | None) -> None:
         return
     if not path.is_file():
         raise SettingError(f"{path}: no such file; expected a JSON object of hyperparameters")
-    app.declared_hyperparameters.take(read_object(path), path.name)
+    app.declared_hyperparameters.take(read_object(path), str(path))

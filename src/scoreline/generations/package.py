@@ -19,6 +19,7 @@ from scoreline.generations.manifest import TableContent
 from scoreline.settings import PACKAGE_FILE
 
 FORMAT = 1
+MEND_PACKAGE = "Unpack the package again, or make a new one with `scoreline package`."
 APP_FOLDER, DATA_FOLDER, RESULTS_FOLDER = "app", "data", "results"
 
 
@@ -68,6 +69,4 @@ def read_package(folder: Path) -> Package:
         tables = {name: TableContent(**table) for name, table in content["tables"].items()}
         return Package(folder, content["app"], tables)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(
-            f"{path}: can't be read as a model package ({error}). Run `scoreline package` again."
-        ) from error
+        raise ArtifactError(f"{path}: can't be read as a model package ({error}). {MEND_PACKAGE}") from error

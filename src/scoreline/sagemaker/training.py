@@ -19,11 +19,12 @@ from scoreline.app.table import TableSpec
 from scoreline.errors import ScorelineError, SettingError, TableError
 from scoreline.features.stamp import STAMP_FILE
 from scoreline.files import write_atomically
+from scoreline.settings import INPUT_FOLDER
 from scoreline.tables.source import find_parts, folder_names
 
 ALL_TABLES = ("training", "train")  # channels that may hold the files of all tables
 FAILURE_BYTES = 1024  # of the reason; a platform shows so many characters
-_INPUT, _FAILURE = "input", "output/failure"
+_FAILURE = "output/failure"
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,6 @@ class JobInputs:
     unused: Sequence[str]
 
 
-def is_job(root: Path) -> bool:
-    """Whether a platform has laid out a training job here."""
-    return (root / _INPUT).is_dir()
-
-
 def read_job(root: Path) -> Job:
     """Read a job's configuration.
 
@@ -80,12 +76,12 @@ def read_job(root: Path) -> Job:
         A file can't be read, or asks for what is not done here: a channel that is a pipe, or one whose files
         are spread over several hosts.
     """
-    resources = read_object(root / _INPUT / "config/resourceconfig.json")
+    resources = read_object(root / INPUT_FOLDER / "config/resourceconfig.json")
     hosts = sorted(str(host) for host in resources.get("hosts") or [])
-    configured = read_object(root / _INPUT / "config/inputdataconfig.json")
+    configured = read_object(root / INPUT_FOLDER / "config/inputdataconfig.json")
     for name, channel in configured.items():
         _refuse_channel(name, channel if isinstance(channel, dict) else {}, hosts)
-    data = root / _INPUT / "data"
+    data = root / INPUT_FOLDER / "data"
     names = configured or [path.name for path in sorted(data.glob("*")) if path.is_dir() and path.name[0] not in "._"]
     return Job(root, {name: data / name for name in names}, hosts, resources.get("current_host"))
 
@@ -117,7 +113,7 @@ def find_inputs(job: Job, app: App) -> JobInputs:
         used = [brought[0], *(named[name] for name in references)]
         return JobInputs(None, job.channels[brought[0]], references, _but(job, used))
     if named:
-        return JobInputs(job.root / _INPUT / "data", None, references, _but(job, named.values()))
+        return JobInputs(job.root / INPUT_FOLDER / "data", None, references, _but(job, named.values()))
     shared = [name for name in ALL_TABLES if name in job.channels] or list(job.channels)
     if len(shared) != 1 and shared[:1] != ["training"]:
         tables = ", ".join(app.tables)

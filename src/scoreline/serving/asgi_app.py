@@ -15,7 +15,9 @@ from scoreline.serving.problems import MEDIA_TYPE, Problem
 from scoreline.serving.service import Service
 
 INLINE_BYTES = 32 << 10  # a larger body is worked on beside the loop, so that the small ones need not wait for it
-REPLACE_S = 5.0  # after a request past its deadline, what else this worker has in flight may end
+# After a request past its deadline /ping is 503 until the worker is replaced. Long enough for its 504 to get out;
+# what else it has in flight, nginx asks another worker for.
+REPLACE_S = 1.0
 _THREADS = 2
 Busy = Callable[[float | None], None]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from scoreline.serving.plan import socket_paths
 from scoreline.serving.process import RUN_DIR_VARIABLE, SCOREBOARD, WORKER_CLASS_VARIABLE, end_with_parent
+from scoreline.serving.refusals import speak_problems
 from scoreline.serving.scoreboard import Scoreboard
 
 LOG_LEVEL_VARIABLE = "SAGEMAKER_CONTAINER_LOG_LEVEL"
@@ -26,6 +27,10 @@ keepalive = KEEPALIVE_S
 asgi_loop = "asyncio"  # pinned: `auto` would take uvloop wherever it happens to be installed
 asgi_lifespan = "off"
 http_parser = "python"  # pinned as well
+# How large a head may be is nginx's to say, in our words; these let through whatever it does.
+limit_request_line = 0
+limit_request_fields = 32768
+limit_request_field_size = 16 << 10
 preload_app = True  # the trees and the app are loaded once and shared; stores are opened after the fork
 timeout = _timeout_s + 5  # nginx answers 504 at the deadline itself; this only replaces the stuck worker
 graceful_timeout = 25
@@ -34,6 +39,7 @@ control_socket_disable = True  # gunicorn would put it in the home folder, which
 # Its own `info` would be a few lines at each start that nobody has a use for.
 loglevel = {"debug": "debug", "info": "warning"}.get(_level := os.environ[LOG_LEVEL_VARIABLE], _level)
 accesslog = None
+speak_problems(worker_class)
 
 
 def on_starting(server: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import jinja2
 
-from scoreline.errors import ServeError
+from scoreline.errors import ServeError, SettingError
 
 OWN_TEMPLATE = "nginx.conf"
 FOREGROUND = "daemon off;"  # given beside the file: an app's own that lacks it would leave us with nothing to watch
@@ -25,7 +25,7 @@ LOGGED = {"debug": "all", "info": "all", "warning": "failed", "error": "failed",
 
 
 def find_nginx(wanted: Path | None = None) -> str:
-    """Return the nginx to run; ServeError if there is none.
+    """Return the nginx to run; ServeError if there is none, SettingError if the one that is named is none.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def find_nginx(wanted: Path | None = None) -> str:
     """
     if wanted is not None:
         if not os.access(wanted, os.X_OK) or not wanted.is_file():
-            raise ServeError(f"SCORELINE_NGINX={wanted}: expected a program that can be run")
+            raise SettingError(f"SCORELINE_NGINX={wanted}: expected a program that can be run")
         return str(wanted)
     found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if found:

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from scoreline.settings import MOST_WORKERS
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -27,7 +29,7 @@ def plan_workers(wanted: int | None, cgroup: Path = _CGROUP) -> WorkerPlan:
     """
     if wanted is not None:
         return WorkerPlan(wanted, "as set")
-    cores = len(os.sched_getaffinity(0))
+    cores = min(len(os.sched_getaffinity(0)), MOST_WORKERS)
     quota = cpu_quota(cgroup)
     if quota is not None and quota < cores:
         return WorkerPlan(max(1, round(quota)), f"CPU quota of {quota:g}")

@@ -10,6 +10,7 @@ import msgspec
 
 MEDIA_TYPE = "application/problem+json"
 _TITLES = {
+    "bad-request": "This is not a request that can be read",
     "bad-body": "The body can't be read",
     "bad-record": "A record does not fit the request schema",
     "bad-column": "A column is missing or unknown",

@@ -17,7 +17,7 @@ HELD_BYTES = 1 << 20  # of lines, while nobody reads our stdout
 _PIECE_BYTES = select.PIPE_BUF  # what a pipe that is ready takes without waiting, and whole
 _READ_BYTES = 1 << 16
 _LOOK_EVERY_S = 0.2
-_LAST_S = 2.0  # for whoever reads our stdout, at the end
+_LAST_S = 1.0  # for whoever reads our stdout, at the end
 
 
 class RequestLog:

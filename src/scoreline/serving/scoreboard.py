@@ -8,7 +8,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-SLOTS = 256
+from scoreline.settings import MOST_WORKERS
+
+SLOTS = MOST_WORKERS
 _SLOT_BYTES = 16  # pid (int64), since when on the monotonic clock (float64; negative: idle since then, 0: always)
 
 

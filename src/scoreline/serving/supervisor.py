@@ -20,7 +20,7 @@ from types import FrameType
 
 import psutil
 
-from scoreline.errors import ServeError
+from scoreline.errors import ServeError, SettingError
 from scoreline.generations.manifest import app_digest
 from scoreline.generations.state import StateFolder
 from scoreline.serving.answer import PROBE_VARIABLE
@@ -44,12 +44,13 @@ from scoreline.serving.process import (
     end_with_parent,
 )
 from scoreline.serving.request_log import RequestLog
-from scoreline.serving.scoreboard import SLOTS, Scoreboard
+from scoreline.serving.scoreboard import Scoreboard
 from scoreline.serving.service import load_service
 from scoreline.serving.start import open_generation, source_of
 from scoreline.settings import Settings, environment_of, variables_of, without_settings
 
 DRAIN_S = 25  # SageMaker sends SIGKILL 30 s after SIGTERM
+_LAST_S = 1  # for gunicorn, which has nothing in hand any more once nginx has ended
 _START_S = 60
 _OWN_WSGI = "wsgi.py"
 _BUILDER_PAUSE_S = 1.0  # between two starts of the builder
@@ -68,6 +69,8 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
 
     Raises
     ------
+    SettingError
+        A setting names what there is not: an address that is not ours, no nginx, several models.
     ServeError
         The port is taken, a part does not start, or nginx or gunicorn dies.
     ScorelineError
@@ -76,11 +79,10 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
     if PARENT_VARIABLE in os.environ:
         end_with_parent()
     if settings.multi_model:
-        raise ServeError("SAGEMAKER_MULTI_MODEL=true: expected it unset, since this server holds one model")
+        raise SettingError("SAGEMAKER_MULTI_MODEL=true: expected it unset, since this server holds one model")
     refuse_taken_port(settings.host, settings.port)
+    find_nginx(settings.nginx)  # whatever is wrong with a setting is said before any work
     plan = plan_workers(settings.workers)
-    if plan.workers > SLOTS:
-        raise ServeError(f"{plan.workers} workers are more than the {SLOTS} that one server can have")
     open_generation(settings, say)
     service = load_service(settings)
     say(
@@ -100,13 +102,20 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
 
 
 def refuse_taken_port(host: str, port: int) -> None:
-    """Raise ServeError, naming the process where it can be seen, if the port can't be listened on."""
+    """Raise ServeError, naming the process where it can be seen, if the port can't be listened on.
+
+    SettingError where the address is none of this machine.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
+        except (socket.gaierror, UnicodeError) as error:
+            raise _no_address(host, "no such name or address") from error
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise _no_address(host, error.strerror or "") from error
             if error.errno == errno.EADDRINUSE:
                 raise ServeError(
                     f"port {port} is taken by {_owner_of(port)}. Stop it, or choose another port with --port."
@@ -114,6 +123,12 @@ def refuse_taken_port(host: str, port: int) -> None:
             if error.errno == errno.EACCES:
                 raise ServeError(f"port {port} needs root; choose one above 1023 with --port") from error
             raise ServeError(f"can't listen on {host}:{port} ({error.strerror})") from error
+
+
+def _no_address(host: str, why: str) -> SettingError:
+    return SettingError(
+        f"SCORELINE_HOST={host} (or --host): expected an address of this machine, for example 0.0.0.0 ({why})"
+    )
 
 
 def _owner_of(port: int) -> str:
@@ -124,6 +139,19 @@ def _owner_of(port: int) -> str:
             if is_it and connection.pid:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return "another process"
+
+
+def open_connections(port: int) -> int:
+    """Count the connections that clients have to a port of ours.
+
+    An nginx that was asked to end closes those that are idle, so that the rest are requests in flight.
+    """
+    count = 0
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            address: tuple[object, ...] = connection.laddr
+            count += connection.status == psutil.CONN_ESTABLISHED and address[1:2] == (port,)
+    return count
 
 
 class _Supervisor:
@@ -281,17 +309,23 @@ class _Supervisor:
     def _drain(self) -> None:
         """Let nginx stop accepting first and finish what is in flight, then end the workers."""
         self._say("serve: stopping, requests in flight are answered first")
-        self._end("nginx", signal.SIGQUIT, DRAIN_S)
-        self._end("gunicorn", signal.SIGTERM, 3)
+        asked = self._asked_to_stop
+        if self._end("nginx", signal.SIGQUIT, DRAIN_S):
+            self._end("gunicorn", signal.SIGTERM, _LAST_S)
+        elif requests := open_connections(self._settings.port):
+            why = "the stop was asked for again" if self._asked_to_stop > asked else f"no answer within {DRAIN_S} s"
+            self._say(f"serve: {requests} request{'' if requests == 1 else 's'} cut off, {why}")
         self._say("serve: stopped")
 
-    def _end(self, name: str, number: signal.Signals, patience_s: float) -> None:
+    def _end(self, name: str, number: signal.Signals, patience_s: float) -> bool:
+        """Ask a part to end; return whether it did, within some seconds and before we were asked again."""
         part = self._parts[name]
         asked = self._asked_to_stop
         part.send_signal(number)
         until = time.monotonic() + patience_s
         while part.poll() is None and time.monotonic() < until and self._asked_to_stop == asked:
             time.sleep(0.02)
+        return part.poll() is not None
 
     def _kill(self) -> None:
         """End whatever is left of the parts, with the processes that they started."""

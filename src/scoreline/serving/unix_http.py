@@ -6,6 +6,7 @@ import json
 import socketserver
 import sys
 from collections.abc import Mapping
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,10 @@ class Handler(BaseHTTPRequestHandler):
     route = "/ping"
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Refuse another method; http.server calls this, and would answer in HTML."""
+        """Refuse another method, or what can't be read; http.server calls this, and would answer in HTML."""
+        if code != HTTPStatus.NOT_IMPLEMENTED:
+            self.answer_problem(Problem(400, "bad-request", "expected a request of at most 100 headers"))
+            return
         problem = Problem(405, "method-not-allowed", f"expected {self.allowed} {self.route}")
         self.answer(405, problem.encode(), {"Content-Type": MEDIA_TYPE, "Allow": self.allowed})
 
