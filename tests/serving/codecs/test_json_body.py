@@ -112,6 +112,18 @@ def test_bad_records_of_a_wrapper_cost_only_themselves(schema):
     )
 
 
+@pytest.mark.parametrize("beside", [{"keys": [1], "shape": [2]}, {"keys": []}, {"shape": [1, 2]}])
+@pytest.mark.parametrize("wrap", [lambda features: {"data": {"features": features}}, lambda f: {"features": f}])
+def test_a_sparse_record_is_refused_and_costs_itself(schema, beside, wrap):
+    sparse = wrap({"values": [3, False], **beside})
+    good, problem = decode(schema, {"instances": [{"features": [3, False]}, sparse]}).records
+    assert good == INPUTS
+    assert (problem.status, problem.index, problem.field) == (400, 1, "features")
+    assert problem.detail == "features: expected dense values, got a sparse record"
+    (alone,) = decode(schema, sparse).records
+    assert alone.detail == problem.detail
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [

@@ -16,6 +16,7 @@ from scoreline.serving.records import Records, RequestSchema, several
 BOM = b"\xef\xbb\xbf"
 WRAPPERS = ("instances", "inputs", "dataframe_records", "dataframe_split")
 UNREADABLE = (msgspec.DecodeError, RecursionError, ValueError)  # ValueError: text that is not UTF-8, too many digits
+_SPARSE = {"keys", "shape"}  # members of the sparse form of the built-in algorithms' records
 _any = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
@@ -60,6 +61,8 @@ def record_in(schema: RequestSchema, content: Any) -> Taken | Problem:
     """Return the record that a JSON value is: an object with names, a list of values, or a list as `features`."""
     if isinstance(content, dict):
         row = _features_in(schema, content)
+        if isinstance(row, Problem):
+            return row
         return schema.of_names(content) if row is None else schema.of_row(row)
     if isinstance(content, list):
         return schema.of_row(content)
@@ -73,13 +76,20 @@ def unreadable(error: Exception, expected: str) -> Problem:
     return Problem(400, "bad-body", f"expected {expected}: {what}")
 
 
-def _features_in(schema: RequestSchema, content: dict[str, Any]) -> list[Any] | None:
-    """Return the list in {"features": [...]} or {"data": {"features": {"values": [...]}}}, as SageMaker writes rows."""
+def _features_in(schema: RequestSchema, content: dict[str, Any]) -> list[Any] | Problem | None:
+    """Return the list in {"features": [...]} or {"data": {"features": {"values": [...]}}}, as SageMaker writes rows.
+
+    The sparse form has `keys` and `shape` beside its values, which then are not one a column: it is refused.
+    """
     if "features" in schema.known or "data" in schema.known:
         return None
     data = content.get("data")
-    inner = data.get("features") if isinstance(data, dict) else None
-    found = inner.get("values") if isinstance(inner, dict) else content.get("features")
+    found = data.get("features") if isinstance(data, dict) else None
+    found = content.get("features") if found is None else found
+    if isinstance(found, dict):
+        if _SPARSE & found.keys():
+            return Problem(400, "bad-record", "features: expected dense values, got a sparse record", field="features")
+        found = found.get("values")
     return found if isinstance(found, list) else None
 
 
