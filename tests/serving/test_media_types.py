@@ -310,6 +310,17 @@ def test_a_header_in_a_batch_job_gives_a_header(ask, batch, keys):
     assert len(lines) == 5
 
 
+@pytest.mark.parametrize("lines", [1, 2])
+def test_a_header_over_inputs_in_a_batch_job_gives_the_header_of_their_replies(ask, batch, lines):
+    header = ",".join(batch.schema.inputs.names)
+    body = "\n".join([header, "13,86,OK,true,2,CREDIT_CARD"][:lines]).encode()
+    reply = ask(body, headers={"Content-Type": CSV}, of=batch)
+    found = replies_in(reply)
+    assert (reply.status, len(found)) == (200, lines)
+    assert found[0] == ["recommendation", "reason", "fulfilment_probability"]
+    assert {len(line) for line in found} == {3}
+
+
 # Anything at all
 
 

@@ -204,6 +204,7 @@ def _score(service: Service, parts: Parts, decoded: Records, options: Options) -
         entries = cast(Any, parts.scorer.score(cast(Any, records), options))
     else:
         of_inputs = frozenset(place for place, record in enumerate(records) if type(record) is InputRow)
+        of_inputs |= {0} if decoded.header_of_inputs else set()
         entries = _score_mixed(parts, records, options)
     for index, entry in enumerate(entries):
         if type(entry) is Missing:

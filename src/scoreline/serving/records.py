@@ -44,10 +44,12 @@ class Records:
     Attributes
     ----------
     shape : one `object`, a `list` (also of lines or rows), or a list `wrapped` in an object
+    header_of_inputs : the first of them stands for a header, above inputs of the heads
     """
 
     records: Sequence[Taken | Problem]
     shape: Shape
+    header_of_inputs: bool = False
 
     @property
     def is_list(self) -> bool:

@@ -43,7 +43,7 @@ class CsvCodec:
         if layout is None:
             return several(_record_on(line, lambda row: schema.of_row(row, Field.take_text)) for line in lines)
         found = several(_record_on(line, lambda row: layout.take(row, Field.take_text)) for line in lines[1:])
-        return _with_header_line(found) if batch else found
+        return _with_header_line(found, of_inputs=layout.kind is schema.inputs) if batch else found
 
     def encode(self, replies: Replies) -> bytes:
         """Return a line for each reply, without a header; a problem is a line of one cell with its JSON."""
@@ -118,10 +118,10 @@ def _bad_line(why: str) -> Problem:
     return Problem(400, "bad-record", f"expected a line of comma separated values: {why}")
 
 
-def _with_header_line(found: Records) -> Records:
+def _with_header_line(found: Records, *, of_inputs: bool) -> Records:
     """Put a header in front of the records: of each line that comes into a batch job, one goes out."""
     header = Problem(400, HEADER_LINE, "the line holds the names of the columns")
-    return several([header, *found.records])
+    return replace(several([header, *found.records]), header_of_inputs=of_inputs)
 
 
 def _written(cell: Cell) -> Any:
