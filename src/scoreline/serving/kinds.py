@@ -61,7 +61,12 @@ class Field:
         return self._refuse(value)
 
     def take_text(self, text: str) -> Any:
-        """Return a cell's text as scorers take it, or the Problem with it; an empty cell is null."""
+        """Return a cell's text as scorers take it, or the Problem with it; an empty cell is null.
+
+        So is `nan`, which Python's csv and numpy write for a gap among numbers, where the column can be null.
+        """
+        if self.can_be_null and self._plain is not str and text.strip().lower() == "nan":
+            return None
         value = from_text(text, self.kind)
         if self._plain is int and type(value) is str and _NUMBER.fullmatch(text.strip()):
             return self._refuse_whole(text.strip())

@@ -61,6 +61,15 @@ def test_an_empty_cell_is_null(schema):
     assert (problem.field, problem.detail) == ("count", "count: expected a whole number of at least 0, got null.")
 
 
+@pytest.mark.parametrize("gap", ["nan", "NaN", "NAN", " nan "])
+def test_nan_is_null_where_a_number_or_truth_can_be(schema, gap):
+    assert list(decode(schema, f"{gap},{gap}").records) == [InputRow((None, None))]
+    assert list(decode(schema, f"007,2,9.5,{gap},L").records) == [Sent(("007", 2, 9.5, None, "L"))]
+    (problem,) = decode(schema, f"007,{gap},9.5,true,L").records
+    assert (problem.field, problem.detail) == ("count", "count: expected a whole number of at least 0, got text.")
+    assert list(decode(schema, f"{gap},2,9.5,true,L").records) == [Sent((gap, 2, 9.5, True, "L"))]
+
+
 def test_lines_are_the_inputs_of_the_model_where_there_are_as_many_cells(schema):
     found = decode(schema, f"3.5,1\n{LINE}\n,false\n")
     assert list(found.records) == [InputRow((3.5, True)), SENT, InputRow((None, False))]
