@@ -171,9 +171,23 @@ def test_a_default_that_replies_cannot_have_is_refused_at_start(service, tmp_pat
 def test_a_type_that_is_not_taken_is_415_with_those_that_are(ask, content_type):
     reply = ask(b"1,2", headers={"Content-Type": content_type})
     assert (reply.status, reply.headers["Content-Type"]) == (415, "application/problem+json")
+    taken, _, came = reply.json()["detail"].partition(", got ")
     for name in (JSON, CSV, LINES):
-        assert name in reply.json()["detail"]
-    assert NPY not in reply.json()["detail"]  # orders are found by text
+        assert name in taken
+    assert NPY not in taken  # orders are found by text
+    if content_type == NPY:
+        assert came == f"{NPY}, which holds numbers alone: order_id and payment_status hold text"
+    else:
+        assert came == (content_type if "/" in content_type else "what is no media type")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "came"), [(None, "none"), ("", "none"), ("a/<b>", "what"), ("a/" + "b" * 65, "what")]
+)
+def test_what_is_no_type_is_not_given_back(ask, content_type, came):
+    reply = ask(b"1,2", headers={} if content_type is None else {"Content-Type": content_type})
+    assert reply.status == 415
+    assert reply.json()["detail"].partition(", got ")[2] in (came, f"{came} is no media type")
 
 
 def test_where_records_can_be_numbers_npy_is_among_them(ask, flowers):

@@ -16,7 +16,7 @@ import msgspec
 from scoreline.errors import FeatureError, ScorelineError
 from scoreline.generations.parts import Parts
 from scoreline.predictor import InputRow, Missing, Options
-from scoreline.serving.codecs import BY_TYPE, NUMBERS_ALONE, TABLES, Replies, default_type, types_given
+from scoreline.serving.codecs import BY_TYPE, NUMBERS_ALONE, TABLES, Replies, default_type, not_taken, types_given
 from scoreline.serving.media import choose_reply, parse_type
 from scoreline.serving.problems import MEDIA_TYPE, Problem
 from scoreline.serving.records import Records
@@ -151,9 +151,7 @@ def _invoke(service: Service, parts: Parts, headers: Headers, body: bytes, query
     if reply_type is None:
         return _not_acceptable(service.given)
     if content_type not in service.taken:
-        came = "another one" if content_type else "none"
-        detail = f"expected Content-Type {' or '.join(service.taken)}, got {came}"
-        return _problem(Problem(415, "unsupported-media-type", detail))
+        return _problem(not_taken(service.schema, content_type))
     if len(body) > service.max_body_bytes:
         detail = f"expected at most {service.max_body_bytes} bytes; SCORELINE_MAX_BODY_MB raises the limit"
         return _problem(Problem(413, "too-large", detail))

@@ -48,6 +48,11 @@ class Field:
         if isinstance(kind, Category):
             self._expected = f"one of {', '.join(kind.values)}"
 
+    @property
+    def is_numeric(self) -> bool:
+        """Whether a number can stand for any value of it."""
+        return isinstance(self.kind, (Integer, Number, Boolean))
+
     def take(self, value: Any) -> Any:
         """Return a decoded value as scorers take it (None for null), or the Problem with it."""
         if value is None and self.can_be_null:
@@ -134,7 +139,7 @@ class RecordKind:
     @property
     def is_numeric(self) -> bool:
         """Whether an array of numbers can hold such records."""
-        return all(isinstance(field.kind, (Integer, Number, Boolean)) for field in self.fields)
+        return all(field.is_numeric for field in self.fields)
 
     def lacks(self, names: Mapping[str, Any] | Sequence[str]) -> list[Field]:
         """Return the fields that must be there and are not among `names`."""
