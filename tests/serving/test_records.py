@@ -393,7 +393,7 @@ def test_a_key_may_be_a_whole_number_with_a_point(form, text, key):
     ],
 )
 def test_a_key_that_is_no_whole_number_is_told_what_is_expected(text, got):
-    field, detail = refusal('{"order_id": "a", "no": %s}' % text, KEYS)
+    field, detail = refusal('{"order_id": "a", "no": ' + text + "}", KEYS)
     assert (field, detail) == ("no", f"no: expected a whole number, for example 3, got {got}.")
 
 

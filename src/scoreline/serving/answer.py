@@ -118,7 +118,8 @@ def _route(service: Service, parts: Parts, method: str, path: str, headers: Head
         if method not in ("GET", "HEAD"):
             return _not_allowed("GET", path)
         return Answer(200, service.document(parts), {"Content-Type": "application/json"})
-    return _problem(Problem(404, "no-such-route", f"expected GET /ping, GET {DOCUMENT} or POST /invocations"))
+    expected = f"GET /ping, GET {EXECUTION_PARAMETERS}, GET {DOCUMENT} or POST /invocations"
+    return _problem(Problem(404, "no-such-route", f"expected {expected}"))
 
 
 def execution_parameters(service: Service) -> dict[str, int]:
