@@ -190,6 +190,18 @@ def test_what_is_no_type_is_not_given_back(ask, content_type, came):
     assert reply.json()["detail"].partition(", got ")[2] in (came, f"{came} is no media type")
 
 
+@pytest.mark.parametrize(
+    ("encoding", "status"),
+    [("gzip", 415), ("br", 415), ("gzip, identity", 415), ("identity", 200), ("Identity", 200), ("", 200)],
+)
+def test_a_compressed_body_is_415(ask, keys, encoding, status):
+    headers = {"Content-Type": JSON, "Content-Encoding": encoding}
+    reply = ask(body_of(keys, KEY, JSON), headers=headers)
+    assert reply.status == status
+    if status == 415:
+        assert reply.json()["detail"].startswith("Content-Encoding: expected none")
+
+
 def test_where_records_can_be_numbers_npy_is_among_them(ask, flowers):
     reply = ask(b"1,2", headers={"Content-Type": "image/png"}, of=flowers)
     assert NPY in reply.json()["detail"]

@@ -185,7 +185,7 @@ def test_a_number_beyond_every_float_is_refused(name, number):
 
 @pytest.mark.parametrize("record", ["7", '"text"', "null", "true"])
 def test_what_is_no_object_is_refused(record):
-    found = decode_json(SCHEMA, f"[{record}]".encode()).records[0]
+    found = decode_json(SCHEMA, f"[{record}, {json.dumps(GOOD)}]".encode()).records[0]
     assert found.detail.startswith(f"expected an object with {', '.join(TYPES)}, got ")
 
 

@@ -151,6 +151,9 @@ def _invoke(service: Service, parts: Parts, headers: Headers, body: bytes, query
     reply_type = choose_reply(accept, service.given, default)
     if reply_type is None:
         return _not_acceptable(service.given)
+    if (headers.get("Content-Encoding") or "identity").strip().lower() != "identity":
+        detail = "Content-Encoding: expected none, since bodies are taken as they are, not compressed"
+        return _problem(Problem(415, "unsupported-media-type", detail))
     if content_type not in service.taken:
         return _problem(not_taken(service.schema, content_type))
     if len(body) > service.max_body_bytes:

@@ -33,7 +33,7 @@ from scoreline.serving.kinds import (
 from scoreline.serving.problems import Problem
 
 Shape = Literal["object", "list", "wrapped"]
-_NAME_SHOWN = 64  # characters of the name of a column that there is not
+NAME_SHOWN = 64  # characters of the name of a column that there is not
 _WHOLE = re.compile("-?[0-9]{1,18}")
 
 
@@ -171,11 +171,11 @@ class RequestSchema:
         kind = self._kind_of(dict.fromkeys(names))
         strange = [name for name in names if name not in self.known]
         if missing := kind.lacks(names):
-            hint = did_you_mean(missing[0].name, [name for name in strange[:20] if len(name) <= _NAME_SHOWN])
+            hint = did_you_mean(missing[0].name, [name for name in strange[:20] if len(name) <= NAME_SHOWN])
             there = f" There is {hint.rsplit(' ', 1)[1][:-1]}." if hint else ""
             return _bad_column(missing[0].name, f"expected a column of that name, it is missing.{there}")
         if strange:
-            hint = did_you_mean(strange[0][:_NAME_SHOWN], self.known)
+            hint = did_you_mean(strange[0][:NAME_SHOWN], self.known)
             return _bad_column(strange[0], f"no record has a column of that name.{hint}")
         at = {name: place for place, name in enumerate(names)}
         return Layout(kind, tuple(at.get(name) for name in kind.names), len(names))
@@ -282,7 +282,10 @@ def schema_of(app: App) -> RequestSchema:
 
 
 def _bad_column(name: str, what: str) -> Problem:
-    shown = name if len(name) <= _NAME_SHOWN else f"{name[:_NAME_SHOWN]}..."
+    shown = name if len(name) <= NAME_SHOWN else f"{name[:NAME_SHOWN]}..."
+    if not name.strip():
+        detail = "a column without a name (an index?): no record has one. Leave it out, in pandas with index=False"
+        return Problem(400, "bad-column", detail, field=shown)
     return Problem(400, "bad-column", f"{shown}: {what}", field=shown)
 
 

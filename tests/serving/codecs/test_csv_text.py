@@ -113,9 +113,9 @@ def test_a_bad_line_costs_itself(schema, line, field, says):
 
 
 def test_a_line_that_is_not_utf_8_costs_itself(schema):
-    found = decode(schema, b"\xff" + LINE.encode() + b"\n" + LINE.encode())
-    assert found.records[0].detail.endswith("the line is not UTF-8")
-    assert found.records[1] == SENT
+    found = decode(schema, LINE.encode() + b"\ncaf\xe9" + LINE.encode() + b"\n" + LINE.encode())
+    assert found.records[1].detail.endswith("its byte 3 (0xe9) is not UTF-8")
+    assert [found.records[0], found.records[2]] == [SENT, SENT]
 
 
 # The header
@@ -128,7 +128,9 @@ def test_a_line_that_is_not_utf_8_costs_itself(schema):
         ("id,count,price,gift,sizes", "size", "it is missing. There is 'sizes'."),
         (HEADER + ",coluor", "coluor", "coluor: no record has a column of that name."),
         (HEADER + ",id", "id", "id: expected each column once"),
-        (HEADER + ",", "", ": no record has a column of that name."),
+        (HEADER + ",", "", "a column without a name (an index?): no record has one. Leave it out"),
+        ("," + HEADER, "", "a column without a name (an index?): no record has one. Leave it out"),
+        (" ,," + HEADER, "", "a column without a name (an index?)"),
         ("stock,open", "is_open", "is_open: expected a column of that name, it is missing. There is 'open'."),
         ("stock," + "x" * 500, "is_open", "it is missing."),
     ],

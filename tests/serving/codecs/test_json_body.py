@@ -128,6 +128,15 @@ def test_a_sparse_record_is_refused_and_costs_itself(schema, beside, wrap):
     ("body", "says"),
     [
         ({"instances": ORDER}, "instances: expected a list of records, got an object"),
+        (VALUES, "expected a list of records, each an object or a list of values, got a list of values. Put the"),
+        (["O1"], "expected a list of records"),
+        ([None, 1], "expected a list of records"),
+        ({"instances": [0.1, 0.2]}, "instances: expected a list of records, each an object or a list of values, got a"),
+        ({"inputs": VALUES}, "inputs: expected a list of records, each"),
+        ({"dataframe_split": {"columns": ["stock"], "data": [1]}}, "dataframe_split, data: expected a list of records"),
+        ({"instance": [VALUES]}, "instance: there is no wrapper of that name. Did you mean 'instances'?"),
+        ({"x": 1, "input": ORDER}, "input: there is no wrapper of that name. Did you mean 'inputs'?"),
+        ({"dataframe": {}, "instances_" + "x" * 100: []}, "dataframe: there is no wrapper of that name. Did you mean"),
         ({"instances": 5}, "instances: expected a list of records, got a number"),
         ({"dataframe_records": {"id": ["1"]}}, "dataframe_records: expected a list of records, got an object"),
         ({"instances": [ORDER], "inputs": [ORDER]}, "expected one of instances, inputs, dataframe_records"),
@@ -201,6 +210,19 @@ def test_a_missing_number_as_pythons_json_writes_it_is_null_in_rows_and_wrappers
 def test_no_other_number_that_json_has_not_is_taken(schema, body):
     found = decode(schema, body)
     assert (found.status, found.kind) == BAD_BODY
+
+
+@pytest.mark.parametrize("body", [{"instance": 5}, {"id": ["x"], "instance": []}, {"zzz": []}, {}])
+def test_an_object_that_is_not_nearly_a_wrapper_is_a_record(schema, body):
+    assert decode(schema, body).shape == "object"
+
+
+def test_the_byte_that_is_not_utf_8_is_counted_from_the_beginning(schema):
+    body = '[{"id": "x", "size": "é"}]'.encode("latin-1")
+    assert (
+        decode(schema, body).detail == f"expected a JSON object or a list of objects: byte {body.index(233)} (0xe9) "
+        "is not UTF-8"
+    )
 
 
 def test_replies_have_the_shape_of_the_request(replies):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from scoreline.serving.codecs.json_body import not_utf_8
 from scoreline.serving.codecs.lines import lines_in
 from scoreline.serving.codecs.replies import Cell, Replies
 from scoreline.serving.kinds import Field, Taken
@@ -101,7 +102,7 @@ def _cells_on(line: bytes) -> list[str] | Problem:
     try:
         text = line.decode()
     except UnicodeDecodeError:
-        return _bad_line("the line is not UTF-8")
+        return _bad_line(f"its {not_utf_8(line)}")
     if "\0" in text or "\r" in text:
         return _bad_line("the line holds a NUL byte" if "\0" in text else "the line holds a lone carriage return")
     if '"' not in text:
