@@ -297,6 +297,14 @@ def test_inputs_of_one_card_get_what_the_heads_say_of_it(ask, cards):
     assert in_csv.body == f"{best['odds']}\n".encode()
 
 
+def test_options_beside_a_wrapper_count_unless_the_record_has_its_own(ask, cards):
+    body = {"instances": [PERSON, {**PERSON, "top": 2}], "top": 1}
+    reply = ask(json.dumps(body).encode(), headers={"Content-Type": JSON}, query="top=3", of=cards)
+    assert [len(one["cards"]) for one in reply.json()["predictions"]] == [1, 2]
+    asked = ask(json.dumps({**body, "top": None}).encode(), headers={"Content-Type": JSON}, query="top=3", of=cards)
+    assert [len(one["cards"]) for one in asked.json()["predictions"]] == [3, 2]
+
+
 def test_as_many_columns_as_the_request_has_are_a_request(ask, but, service, keys):
     from scoreline.app.columns import Number, Text
     from scoreline.serving.records import RequestSchema

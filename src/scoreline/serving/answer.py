@@ -162,13 +162,14 @@ def _invoke(service: Service, parts: Parts, headers: Headers, body: bytes, query
     options = _options(service, headers, query)
     if isinstance(options, Problem):
         return _problem(options)
-    if reply_type in TABLES and service.tables.first_alone and options.top is None:
-        options = replace(options, top=1)
     decoded = BY_TYPE[content_type].decode(service.schema, body, parameters, batch=service.batch)
     if isinstance(decoded, Problem):
         return _problem(decoded)
     if not decoded.records:
         return _problem(Problem(400, "no-records", "expected at least one record, got none"))
+    options = _first_of(decoded.options, options)
+    if reply_type in TABLES and service.tables.first_alone and options.top is None:
+        options = replace(options, top=1)
     replies = _score(service, parts, decoded, options)
     if reply_type in NUMBERS_ALONE and not replies.are_numeric():
         offers = types_given(numbers=False)
@@ -191,9 +192,14 @@ def _options(service: Service, headers: Headers, query: str) -> Options | Proble
         return in_query
     if isinstance(in_header, Problem):
         return in_header
+    return _first_of(in_query, in_header)
+
+
+def _first_of(options: Options, others: Options) -> Options:
+    """Return of each option the first that is given."""
     return Options(
-        in_header.top if in_query.top is None else in_query.top,
-        in_header.keys if in_query.keys is None else in_query.keys,
+        others.top if options.top is None else options.top,
+        others.keys if options.keys is None else options.keys,
     )
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import settings as bounded
 from hypothesis import strategies as st
 
-from scoreline.app.columns import Number
-from scoreline.predictor import InputRow, Sent
+from scoreline.app.columns import Number, Text
+from scoreline.predictor import InputRow, Options, Sent
 from scoreline.serving.codecs.json_body import JsonCodec
 from scoreline.serving.problems import Problem
 from scoreline.serving.records import Records, RequestSchema
@@ -223,6 +223,33 @@ def test_the_byte_that_is_not_utf_8_is_counted_from_the_beginning(schema):
         decode(schema, body).detail == f"expected a JSON object or a list of objects: byte {body.index(233)} (0xe9) "
         "is not UTF-8"
     )
+
+
+RANKED = RequestSchema(
+    {"id": Text()}, ("card_ids", Text()), keys_alone=False, inputs={"stock": Number(), "x": Number()}
+)
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [{"instances": [["a"]]}, {"inputs": {"id": ["a"]}}, {"dataframe_split": {"columns": ["id"], "data": [["a"]]}}],
+)
+def test_options_beside_a_wrapper_are_those_of_the_whole_body(wrapped):
+    found = decode(RANKED, {**wrapped, "top": 1, "card_ids": ["b", "a"]})
+    assert found == Records([Sent(("a",))], "wrapped", options=Options(1, ("b", "a")))
+    assert decode(RANKED, wrapped).options == Options()
+
+
+@pytest.mark.parametrize(
+    ("beside", "field"), [({"top": 0}, "top"), ({"top": "1"}, "top"), ({"card_ids": []}, "card_ids")]
+)
+def test_a_bad_option_beside_a_wrapper_is_refused(beside, field):
+    found = decode(RANKED, {"instances": [["a"]], **beside})
+    assert (found.status, found.kind, found.field) == (400, "bad-option", field)
+
+
+def test_without_options_what_stands_beside_a_wrapper_is_passed_over(schema):
+    assert decode(schema, {"instances": [VALUES], "top": 0}) == Records([SENT], "wrapped")
 
 
 def test_replies_have_the_shape_of_the_request(replies):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import msgspec
 
@@ -123,7 +124,7 @@ def _records_in(schema: RequestSchema, content: Any) -> Records | Problem:
             return Problem(400, "bad-body", f"expected one of {', '.join(WRAPPERS)}, got several")
         wrapper = found[0] if found else None
     if wrapper is not None:
-        return _unwrap(schema, wrapper, content[wrapper])
+        return _with_options(schema, content, _unwrap(schema, wrapper, content[wrapper]))
     record = record_in(schema, content)
     return (_refuse_like_wrapper(schema, content) if type(record) is Problem else None) or Records([record], "object")
 
@@ -146,6 +147,14 @@ def _refuse_like_wrapper(schema: RequestSchema, content: Any) -> Problem | None:
         if hint:
             return Problem(400, "bad-body", f"{name[:NAME_SHOWN]}: there is no wrapper of that name.{hint}")
     return None
+
+
+def _with_options(schema: RequestSchema, content: dict[str, Any], found: Records | Problem) -> Records | Problem:
+    """Return what a wrapper holds, with the options that stand beside it."""
+    options = schema.options_in(content)
+    if isinstance(found, Problem) or isinstance(options, Problem):
+        return found if isinstance(found, Problem) else cast(Problem, options)
+    return replace(found, options=options)
 
 
 def _unwrap(schema: RequestSchema, wrapper: str, content: Any) -> Records | Problem:
