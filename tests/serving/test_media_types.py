@@ -171,9 +171,35 @@ def test_a_default_that_replies_cannot_have_is_refused_at_start(service, tmp_pat
 def test_a_type_that_is_not_taken_is_415_with_those_that_are(ask, content_type):
     reply = ask(b"1,2", headers={"Content-Type": content_type})
     assert (reply.status, reply.headers["Content-Type"]) == (415, "application/problem+json")
+    taken, _, came = reply.json()["detail"].partition(", got ")
     for name in (JSON, CSV, LINES):
-        assert name in reply.json()["detail"]
-    assert NPY not in reply.json()["detail"]  # orders are found by text
+        assert name in taken
+    assert NPY not in taken  # orders are found by text
+    if content_type == NPY:
+        assert came == f"{NPY}, which holds numbers alone: order_id and payment_status hold text"
+    else:
+        assert came == (content_type if "/" in content_type else "what is no media type")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "came"), [(None, "none"), ("", "none"), ("a/<b>", "what"), ("a/" + "b" * 65, "what")]
+)
+def test_what_is_no_type_is_not_given_back(ask, content_type, came):
+    reply = ask(b"1,2", headers={} if content_type is None else {"Content-Type": content_type})
+    assert reply.status == 415
+    assert reply.json()["detail"].partition(", got ")[2] in (came, f"{came} is no media type")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "status"),
+    [("gzip", 415), ("br", 415), ("gzip, identity", 415), ("identity", 200), ("Identity", 200), ("", 200)],
+)
+def test_a_compressed_body_is_415(ask, keys, encoding, status):
+    headers = {"Content-Type": JSON, "Content-Encoding": encoding}
+    reply = ask(body_of(keys, KEY, JSON), headers=headers)
+    assert reply.status == status
+    if status == 415:
+        assert reply.json()["detail"].startswith("Content-Encoding: expected none")
 
 
 def test_where_records_can_be_numbers_npy_is_among_them(ask, flowers):
@@ -271,6 +297,14 @@ def test_inputs_of_one_card_get_what_the_heads_say_of_it(ask, cards):
     assert in_csv.body == f"{best['odds']}\n".encode()
 
 
+def test_options_beside_a_wrapper_count_unless_the_record_has_its_own(ask, cards):
+    body = {"instances": [PERSON, {**PERSON, "top": 2}], "top": 1}
+    reply = ask(json.dumps(body).encode(), headers={"Content-Type": JSON}, query="top=3", of=cards)
+    assert [len(one["cards"]) for one in reply.json()["predictions"]] == [1, 2]
+    asked = ask(json.dumps({**body, "top": None}).encode(), headers={"Content-Type": JSON}, query="top=3", of=cards)
+    assert [len(one["cards"]) for one in asked.json()["predictions"]] == [3, 2]
+
+
 def test_as_many_columns_as_the_request_has_are_a_request(ask, but, service, keys):
     from scoreline.app.columns import Number, Text
     from scoreline.serving.records import RequestSchema
@@ -308,6 +342,17 @@ def test_a_header_in_a_batch_job_gives_a_header(ask, batch, keys):
     lines = ask(body, headers={"Content-Type": CSV}, of=batch).body.decode().splitlines()
     assert lines[0] == "order_id,recommendation,reason,fulfilment_probability"
     assert len(lines) == 5
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+def test_a_header_over_inputs_in_a_batch_job_gives_the_header_of_their_replies(ask, batch, lines):
+    header = ",".join(batch.schema.inputs.names)
+    body = "\n".join([header, "13,86,OK,true,2,CREDIT_CARD"][:lines]).encode()
+    reply = ask(body, headers={"Content-Type": CSV}, of=batch)
+    found = replies_in(reply)
+    assert (reply.status, len(found)) == (200, lines)
+    assert found[0] == ["recommendation", "reason", "fulfilment_probability"]
+    assert {len(line) for line in found} == {3}
 
 
 # Anything at all

@@ -50,13 +50,97 @@ def test_the_document_is_sound(served):
     assert document["info"]["version"] == served.last_known
 
 
-def test_the_example_is_answered_as_it_says(served):
+@pytest.mark.parametrize("kind", ["request", "inputs"])
+def test_each_example_is_answered_as_it_says(served, kind):
     document = document_of(served)
     asked, given = content(document, "request"), content(document, "reply")
-    check(document, asked["example"], asked["schema"])
-    check(document, given["example"], given["schema"])
-    reply = answer(served, "POST", "/invocations", JSON, json.dumps(asked["example"]).encode())
-    assert (reply.status, json.loads(reply.body)) == (200, given["example"])
+    record, expected = asked["examples"][kind]["value"], given["examples"][kind]["value"]
+    check(document, record, asked["schema"])
+    check(document, record, {"$ref": f"#/components/schemas/{kind.capitalize()}"})
+    check(document, expected, given["schema"])
+    reply = answer(served, "POST", "/invocations", JSON, json.dumps(record).encode())
+    assert (reply.status, json.loads(reply.body)) == (200, expected)
+
+
+@pytest.mark.parametrize("kind", ["request", "inputs"])
+@pytest.mark.parametrize("media_type", ["text/csv", "application/jsonlines"])
+def test_examples_of_lines_work_as_they_stand(served, media_type, kind):
+    bodies = document_of(served)["paths"]["/invocations"]["post"]["requestBody"]["content"]
+    example = bodies[media_type]["examples"][kind]["value"]
+    headers = {"Content-Type": media_type, "Accept": "application/json"}
+    (reply,) = json.loads(answer(served, "POST", "/invocations", headers, example.encode()).body)
+    assert set(reply) == set(content(document_of(served), "reply")["examples"][kind]["value"])
+
+
+WRAPPED = [
+    lambda one: {"instances": [one]},
+    lambda one: {"instances": [{"features": list(one.values())}]},
+    lambda one: {"inputs": [list(one.values())]},
+    lambda one: {"inputs": {name: [value] for name, value in one.items()}},
+    lambda one: {"inputs": one},
+    lambda one: {"dataframe_records": [one]},
+    lambda one: {"dataframe_split": {"columns": list(one), "data": [list(one.values())]}},
+    lambda one: [list(one.values())],
+]
+
+
+@pytest.mark.parametrize("kind", ["request", "inputs"])
+@pytest.mark.parametrize("wrap", WRAPPED)
+def test_a_wrapped_record_is_as_the_document_says(served, wrap, kind):
+    document = document_of(served)
+    record = content(document, "request")["examples"][kind]["value"]
+    body = wrap({name: value for name, value in record.items() if name != "top"})
+    check(document, body, {"anyOf": content(document, "request")["schema"]["anyOf"][2:]})  # it is no record
+    reply = answer(served, "POST", "/invocations", JSON, json.dumps(body).encode())
+    assert reply.status == 200
+    is_list = isinstance(body, list)
+    check(document, json.loads(reply.body), content(document, "reply")["schema"])
+    if not is_list:
+        check(document, json.loads(reply.body), {"$ref": "#/components/schemas/Predictions"})
+
+
+def test_wrappers_that_hold_something_else_are_not_described(service):
+    document = document_of(service)
+    described = {"anyOf": content(document, "request")["schema"]["anyOf"][2:]}
+    for body in (
+        {"instances": {}},
+        {"instances": []},
+        {"dataframe_split": {"columns": []}},
+        {"instance": [["a"]]},
+        ["a"],
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            check(document, body, described)
+
+
+def test_execution_parameters_are_as_the_document_says(served):
+    operation = document_of(served)["paths"]["/execution-parameters"]["get"]
+    given = answer(served, "GET", "/execution-parameters", {}, b"")
+    schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    check(document_of(served), json.loads(given.body), schema)
+    assert set(schema["properties"]) == set(json.loads(given.body))
+
+
+def test_the_reply_to_inputs_has_no_keys_that_are_unknown_and_those_of_a_request_have_a_type(served):
+    schemas = document_of(served)["components"]["schemas"]
+    unknown = {name: schema for name, schema in schemas["Reply"]["properties"].items() if name.startswith("unknown_")}
+    has_cards = served.schema.select is not None
+    assert unknown == ({"unknown_card_ids": {"type": "array", "items": {"type": "string"}}} if has_cards else {})
+    assert not any(name.startswith("unknown_") for name in schemas["InputsReply"]["properties"])
+
+
+def test_an_array_of_replies_is_said_to_be_for_those_that_are_numbers(served):
+    given = document_of(served)["paths"]["/invocations"]["post"]["responses"]["200"]["content"]
+    if "application/x-npy" in given:
+        which = "" if served.tables.request.is_numeric else ": for inputs"
+        assert given["application/x-npy"]["schema"]["description"].endswith(f"where all columns are numbers{which}")
+
+
+def test_a_route_that_there_is_not_is_answered_with_those_that_are(service):
+    detail = json.loads(answer(service, "GET", "/", {}, b"").body)["detail"]
+    assert {word for word in detail.split() if word.startswith("/")} == {
+        "/ping,", "/execution-parameters,", "/openapi.json", "/invocations"
+    }  # fmt: skip
 
 
 def test_every_media_type_that_is_named_is_taken_and_given(served):

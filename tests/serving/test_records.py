@@ -185,7 +185,7 @@ def test_a_number_beyond_every_float_is_refused(name, number):
 
 @pytest.mark.parametrize("record", ["7", '"text"', "null", "true"])
 def test_what_is_no_object_is_refused(record):
-    found = decode_json(SCHEMA, f"[{record}]".encode()).records[0]
+    found = decode_json(SCHEMA, f"[{record}, {json.dumps(GOOD)}]".encode()).records[0]
     assert found.detail.startswith(f"expected an object with {', '.join(TYPES)}, got ")
 
 
@@ -373,3 +373,31 @@ def test_a_key_is_taken_alike_alone_and_beside_a_bad_one(record):
         assert alone.records[0].describe().items() <= beside.records[0].describe().items()
     else:
         assert alone.records[0] == beside.records[0]
+
+
+@pytest.mark.parametrize(("text", "key"), [("5.0", 5), ("-0.0", 0), ("5e0", 5), ("9007199254740992.0", 2**53)])
+@pytest.mark.parametrize("form", ['{"order_id": "a", "no": %s}', '{"instances": [["a", %s]]}'])
+def test_a_key_may_be_a_whole_number_with_a_point(form, text, key):
+    (taken,) = decode_json(KEYS, (form % text).encode()).records
+    assert (taken, type(taken[1])) == (("a", key), int)
+
+
+@pytest.mark.parametrize(
+    ("text", "got"),
+    [
+        ("5.5", "5.5"),
+        ("9007199254740994.0", "9007199254740994.0"),
+        ("1e300", "1e+300"),
+        ("true", "true or false"),
+        ('"5"', "text"),
+    ],
+)
+def test_a_key_that_is_no_whole_number_is_told_what_is_expected(text, got):
+    field, detail = refusal('{"order_id": "a", "no": ' + text + "}", KEYS)
+    assert (field, detail) == ("no", f"no: expected a whole number, for example 3, got {got}.")
+
+
+def test_a_key_of_a_request_that_was_rounded_is_refused():  # it would find another's row
+    schema = RequestSchema({"id": Integer(), "count": Integer()}, keys_alone=False, key=("id",))
+    assert decode({"id": 5.0, "count": 2.0**60}, schema) == Sent((5, 2**60))
+    assert decode({"id": 2.0**60, "count": 5.0}, schema).field == "id"

@@ -18,8 +18,8 @@ def golden_requests(app: App) -> list[Sent]:
     request = app.declared_request
     assert request is not None
     kinds = list(request.table.spec.columns.values())
-    rows = [tuple(_at(kind, share) for kind in kinds) for share in (0.0, 0.5, 1.0)]
-    rows.append(tuple(None if kind.optional else _at(kind, 0.5) for kind in kinds))
+    rows = [tuple(value_at(kind, share) for kind in kinds) for share in (0.0, 0.5, 1.0)]
+    rows.append(tuple(None if kind.optional else value_at(kind, 0.5) for kind in kinds))
     return [Sent(row) for row in rows]
 
 
@@ -61,7 +61,7 @@ def _check(chance: Any, where: str) -> None:
         raise GenerationError(f"{where}: expected a probability from 0 to 1, got {chance!r}; nothing was published")
 
 
-def _at(kind: ColumnType, share: float) -> Any:
+def value_at(kind: ColumnType, share: float) -> Any:
     """Return a value of the column at a share of its range."""
     if isinstance(kind, (Integer, Number)):
         low = 0.0 if kind.minimum is None else kind.minimum

@@ -16,7 +16,7 @@ import msgspec
 from scoreline.errors import FeatureError, ScorelineError
 from scoreline.generations.parts import Parts
 from scoreline.predictor import InputRow, Missing, Options
-from scoreline.serving.codecs import BY_TYPE, NUMBERS_ALONE, TABLES, Replies, default_type, types_given
+from scoreline.serving.codecs import BY_TYPE, NUMBERS_ALONE, TABLES, Replies, default_type, not_taken, types_given
 from scoreline.serving.media import choose_reply, parse_type
 from scoreline.serving.problems import MEDIA_TYPE, Problem
 from scoreline.serving.records import Records
@@ -118,7 +118,8 @@ def _route(service: Service, parts: Parts, method: str, path: str, headers: Head
         if method not in ("GET", "HEAD"):
             return _not_allowed("GET", path)
         return Answer(200, service.document(parts), {"Content-Type": "application/json"})
-    return _problem(Problem(404, "no-such-route", f"expected GET /ping, GET {DOCUMENT} or POST /invocations"))
+    expected = f"GET /ping, GET {EXECUTION_PARAMETERS}, GET {DOCUMENT} or POST /invocations"
+    return _problem(Problem(404, "no-such-route", f"expected {expected}"))
 
 
 def execution_parameters(service: Service) -> dict[str, int]:
@@ -150,23 +151,25 @@ def _invoke(service: Service, parts: Parts, headers: Headers, body: bytes, query
     reply_type = choose_reply(accept, service.given, default)
     if reply_type is None:
         return _not_acceptable(service.given)
-    if content_type not in service.taken:
-        came = "another one" if content_type else "none"
-        detail = f"expected Content-Type {' or '.join(service.taken)}, got {came}"
+    if (headers.get("Content-Encoding") or "identity").strip().lower() != "identity":
+        detail = "Content-Encoding: expected none, since bodies are taken as they are, not compressed"
         return _problem(Problem(415, "unsupported-media-type", detail))
+    if content_type not in service.taken:
+        return _problem(not_taken(service.schema, content_type))
     if len(body) > service.max_body_bytes:
         detail = f"expected at most {service.max_body_bytes} bytes; SCORELINE_MAX_BODY_MB raises the limit"
         return _problem(Problem(413, "too-large", detail))
     options = _options(service, headers, query)
     if isinstance(options, Problem):
         return _problem(options)
-    if reply_type in TABLES and service.tables.first_alone and options.top is None:
-        options = replace(options, top=1)
     decoded = BY_TYPE[content_type].decode(service.schema, body, parameters, batch=service.batch)
     if isinstance(decoded, Problem):
         return _problem(decoded)
     if not decoded.records:
         return _problem(Problem(400, "no-records", "expected at least one record, got none"))
+    options = _first_of(decoded.options, options)
+    if reply_type in TABLES and service.tables.first_alone and options.top is None:
+        options = replace(options, top=1)
     replies = _score(service, parts, decoded, options)
     if reply_type in NUMBERS_ALONE and not replies.are_numeric():
         offers = types_given(numbers=False)
@@ -189,9 +192,14 @@ def _options(service: Service, headers: Headers, query: str) -> Options | Proble
         return in_query
     if isinstance(in_header, Problem):
         return in_header
+    return _first_of(in_query, in_header)
+
+
+def _first_of(options: Options, others: Options) -> Options:
+    """Return of each option the first that is given."""
     return Options(
-        in_header.top if in_query.top is None else in_query.top,
-        in_header.keys if in_query.keys is None else in_query.keys,
+        others.top if options.top is None else options.top,
+        others.keys if options.keys is None else options.keys,
     )
 
 
@@ -204,6 +212,7 @@ def _score(service: Service, parts: Parts, decoded: Records, options: Options) -
         entries = cast(Any, parts.scorer.score(cast(Any, records), options))
     else:
         of_inputs = frozenset(place for place, record in enumerate(records) if type(record) is InputRow)
+        of_inputs |= {0} if decoded.header_of_inputs else set()
         entries = _score_mixed(parts, records, options)
     for index, entry in enumerate(entries):
         if type(entry) is Missing:

@@ -16,11 +16,14 @@ LARGEST = 1.7976931348623157e308
 KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
 Taken = Key | Sent | InputRow
 Manner = Literal["key", "request", "inputs"]
+_EXACT = 2**53  # beyond it floats leave out whole numbers
 _SHOWN = 40  # characters of a number that is out of range
 _TYPES: dict[type[ColumnType], Any] = {Integer: int, Number: float, Boolean: bool}
 # As tables read text (tables/typed.py); a worker has no pyarrow to ask.
 _TRUE, _FALSE = {"true", "t", "yes", "y", "1", "1.0"}, {"false", "f", "no", "n", "0", "0.0"}
-_INTEGER = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?", re.ASCII)
+MOST_DIGITS = 18
+_INTEGER = re.compile(rf"[+-]?[0-9]{{1,{MOST_DIGITS}}}(\.0*)?", re.ASCII)
+_LONG = re.compile(r"[+-]?[0-9]+(\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 
 
@@ -41,9 +44,14 @@ class Field:
         self._plain, self._in_key, self._alone = plain_type(kind), in_key, manner == "key"
         self._takes_zero_and_one = manner == "inputs"
         self._never_empty = in_key and not self._alone
-        self._expected = KINDS[self._plain] if self._alone else kind.expects
+        self._expected = KINDS[self._plain] if self._alone and not isinstance(kind, Integer) else kind.expects
         if isinstance(kind, Category):
             self._expected = f"one of {', '.join(kind.values)}"
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether a number can stand for any value of it."""
+        return isinstance(self.kind, (Integer, Number, Boolean))
 
     def take(self, value: Any) -> Any:
         """Return a decoded value as scorers take it (None for null), or the Problem with it."""
@@ -58,8 +66,16 @@ class Field:
         return self._refuse(value)
 
     def take_text(self, text: str) -> Any:
-        """Return a cell's text as scorers take it, or the Problem with it; an empty cell is null."""
-        return self.take(from_text(text, self.kind))
+        """Return a cell's text as scorers take it, or the Problem with it; an empty cell is null.
+
+        So is `nan`, which Python's csv and numpy write for a gap among numbers, where the column can be null.
+        """
+        if self.can_be_null and self._plain is not str and text.strip().lower() == "nan":
+            return None
+        value = from_text(text, self.kind)
+        if self._plain is int and type(value) is str and _NUMBER.fullmatch(text.strip()):
+            return self._refuse_whole(text.strip())
+        return self.take(value)
 
     def take_number(self, value: float) -> Any:
         """Return a number of an array as scorers take it, or the Problem with it; NaN is null."""
@@ -67,8 +83,6 @@ class Field:
             return self.take(None)
         if self._plain is bool and value in (0, 1):
             return value == 1
-        if self._plain is int and type(value) is float and value.is_integer():
-            return self.take(int(value))
         return self.take(value)
 
     def missing(self) -> Problem:
@@ -78,8 +92,9 @@ class Field:
     def _converted(self, value: Any) -> Any:
         if self._plain is float and type(value) is int and abs(value) <= LARGEST:
             return float(value)
-        if self._plain is int and not self._alone and type(value) is float and value.is_integer():
-            return int(value)  # pandas writes 700.0 for 700 beside nulls
+        if self._plain is int and type(value) is float and value.is_integer():
+            # pandas writes 700.0 for 700 beside nulls. A key that was rounded would find another's row.
+            return value if self._in_key and abs(value) > _EXACT else int(value)
         if self._plain is bool and self._takes_zero_and_one and type(value) in (int, float) and value in (0, 1):
             return value == 1
         return value
@@ -93,6 +108,13 @@ class Field:
         why = ": keys keep their leading zeros" if self._in_key else ""
         quote = f" Send it in quotes{why}." if self._plain is str and is_number else ""
         return self._problem(f"expected {self._expected}, got {got}.{quote}")
+
+    def _refuse_whole(self, number: str) -> Problem:
+        """Refuse a cell that holds a number, though no whole one as tables read it."""
+        if _LONG.fullmatch(number):
+            return self._problem(f"expected a whole number of at most {MOST_DIGITS} digits, got a longer one")
+        shown = number if len(number) <= _SHOWN else f"{number[:_SHOWN]}..."
+        return self._problem(f"expected {self._expected}, got {shown}.")
 
     def _problem(self, what: str) -> Problem:
         return Problem(400, "bad-record", f"{self.name}: {what}", field=self.name)
@@ -117,7 +139,7 @@ class RecordKind:
     @property
     def is_numeric(self) -> bool:
         """Whether an array of numbers can hold such records."""
-        return all(isinstance(field.kind, (Integer, Number, Boolean)) for field in self.fields)
+        return all(field.is_numeric for field in self.fields)
 
     def lacks(self, names: Mapping[str, Any] | Sequence[str]) -> list[Field]:
         """Return the fields that must be there and are not among `names`."""

@@ -33,7 +33,8 @@ from scoreline.serving.kinds import (
 from scoreline.serving.problems import Problem
 
 Shape = Literal["object", "list", "wrapped"]
-_NAME_SHOWN = 64  # characters of the name of a column that there is not
+_NO_OPTIONS = Options()
+NAME_SHOWN = 64  # characters of the name of a column that there is not
 _WHOLE = re.compile("-?[0-9]{1,18}")
 
 
@@ -44,10 +45,14 @@ class Records:
     Attributes
     ----------
     shape : one `object`, a `list` (also of lines or rows), or a list `wrapped` in an object
+    header_of_inputs : the first of them stands for a header, above inputs of the heads
+    options : what was asked for all of them beside a wrapper
     """
 
     records: Sequence[Taken | Problem]
     shape: Shape
+    header_of_inputs: bool = False
+    options: Options = _NO_OPTIONS
 
     @property
     def is_list(self) -> bool:
@@ -152,7 +157,7 @@ class RequestSchema:
             return values
         if kind is not self.request or self.select is None:
             return kind.make(tuple(values))
-        options = self._check_options(record)
+        options = self.options_in(record)
         return options if isinstance(options, Problem) else Sent(tuple(values), options)
 
     def of_row(self, row: Sequence[Any], read: Read = Field.take) -> Taken | Problem:
@@ -169,14 +174,29 @@ class RequestSchema:
         kind = self._kind_of(dict.fromkeys(names))
         strange = [name for name in names if name not in self.known]
         if missing := kind.lacks(names):
-            hint = did_you_mean(missing[0].name, [name for name in strange[:20] if len(name) <= _NAME_SHOWN])
+            hint = did_you_mean(missing[0].name, [name for name in strange[:20] if len(name) <= NAME_SHOWN])
             there = f" There is {hint.rsplit(' ', 1)[1][:-1]}." if hint else ""
             return _bad_column(missing[0].name, f"expected a column of that name, it is missing.{there}")
         if strange:
-            hint = did_you_mean(strange[0][:_NAME_SHOWN], self.known)
+            hint = did_you_mean(strange[0][:NAME_SHOWN], self.known)
             return _bad_column(strange[0], f"no record has a column of that name.{hint}")
         at = {name: place for place, name in enumerate(names)}
         return Layout(kind, tuple(at.get(name) for name in kind.names), len(names))
+
+    def options_in(self, record: Mapping[str, Any]) -> Options | Problem:
+        """Return the options among the names of a record, or of what wraps records."""
+        if self.select is None:
+            return Options()
+        name, kind = self.select
+        top, keys = record.get("top"), record.get(name)
+        if top is not None and (type(top) is not int or top < 1):
+            return Problem(400, "bad-option", "top: expected a whole number above 0", field="top")
+        plain = plain_type(kind)
+        if keys == []:
+            return Problem(400, "bad-option", f"{name}: expected at least one key", field=name)
+        if keys is not None and (not isinstance(keys, list) or not all(type(key) is plain for key in keys)):
+            return Problem(400, "bad-option", f"{name}: expected a list of {KINDS[plain]} keys", field=name)
+        return Options(top, None if keys is None else tuple(keys))
 
     def read_options(self, given: Mapping[str, str], where: str, *, strict: bool) -> Options | Problem:
         """Read `top` and the keys option from text, as a query string or a header has them.
@@ -251,19 +271,6 @@ class RequestSchema:
             return self.request
         return min(self.kinds, key=lambda kind: len(kind.lacks(names)))
 
-    def _check_options(self, record: Mapping[str, Any]) -> Options | Problem:
-        assert self.select is not None
-        name, kind = self.select
-        top, keys = record.get("top"), record.get(name)
-        if top is not None and (type(top) is not int or top < 1):
-            return Problem(400, "bad-option", "top: expected a whole number above 0", field="top")
-        plain = plain_type(kind)
-        if keys == []:
-            return Problem(400, "bad-option", f"{name}: expected at least one key", field=name)
-        if keys is not None and (not isinstance(keys, list) or not all(type(key) is plain for key in keys)):
-            return Problem(400, "bad-option", f"{name}: expected a list of {KINDS[plain]} keys", field=name)
-        return Options(top, None if keys is None else tuple(keys))
-
 
 def schema_of(app: App) -> RequestSchema:
     """Return the request schema of an app: its declared request, else the spine's key; and its heads' inputs."""
@@ -280,7 +287,10 @@ def schema_of(app: App) -> RequestSchema:
 
 
 def _bad_column(name: str, what: str) -> Problem:
-    shown = name if len(name) <= _NAME_SHOWN else f"{name[:_NAME_SHOWN]}..."
+    shown = name if len(name) <= NAME_SHOWN else f"{name[:NAME_SHOWN]}..."
+    if not name.strip():
+        detail = "a column without a name (an index?): no record has one. Leave it out, in pandas with index=False"
+        return Problem(400, "bad-column", detail, field=shown)
     return Problem(400, "bad-column", f"{shown}: {what}", field=shown)
 
 

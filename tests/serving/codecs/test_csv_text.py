@@ -61,6 +61,15 @@ def test_an_empty_cell_is_null(schema):
     assert (problem.field, problem.detail) == ("count", "count: expected a whole number of at least 0, got null.")
 
 
+@pytest.mark.parametrize("gap", ["nan", "NaN", "NAN", " nan "])
+def test_nan_is_null_where_a_number_or_truth_can_be(schema, gap):
+    assert list(decode(schema, f"{gap},{gap}").records) == [InputRow((None, None))]
+    assert list(decode(schema, f"007,2,9.5,{gap},L").records) == [Sent(("007", 2, 9.5, None, "L"))]
+    (problem,) = decode(schema, f"007,{gap},9.5,true,L").records
+    assert (problem.field, problem.detail) == ("count", "count: expected a whole number of at least 0, got text.")
+    assert list(decode(schema, f"{gap},2,9.5,true,L").records) == [Sent((gap, 2, 9.5, True, "L"))]
+
+
 def test_lines_are_the_inputs_of_the_model_where_there_are_as_many_cells(schema):
     found = decode(schema, f"3.5,1\n{LINE}\n,false\n")
     assert list(found.records) == [InputRow((3.5, True)), SENT, InputRow((None, False))]
@@ -73,8 +82,11 @@ def test_lines_are_the_inputs_of_the_model_where_there_are_as_many_cells(schema)
         (",2,9.5,true,L", "id", "id: expected text, got null."),
         ("007,two,9.5,true,L", "count", "expected a whole number of at least 0, got text."),
         ("007,-1,9.5,true,L", "count", "expected a whole number of at least 0, got -1."),
-        ("007,2.5,9.5,true,L", "count", "got text."),
-        ("007," + "9" * 19 + ",9.5,true,L", "count", "got text."),
+        ("007,2.5,9.5,true,L", "count", "expected a whole number of at least 0, got 2.5."),
+        ("007,1e3,9.5,true,L", "count", "expected a whole number of at least 0, got 1e3."),
+        ("007," + "9" * 5000 + ".5,9.5,true,L", "count", "999..."),
+        ("007," + "9" * 19 + ",9.5,true,L", "count", "expected a whole number of at most 18 digits, got a longer one"),
+        ("007,9223372036854775808,9.5,true,L", "count", "of at most 18 digits, got a longer one"),
         ("007,2,nan,true,L", "price", "expected a number, for example 12.5, got text."),
         ("007,2,Infinity,true,L", "price", "got text."),
         ("007,2,1e999,true,L", "price", "got inf."),
@@ -101,9 +113,9 @@ def test_a_bad_line_costs_itself(schema, line, field, says):
 
 
 def test_a_line_that_is_not_utf_8_costs_itself(schema):
-    found = decode(schema, b"\xff" + LINE.encode() + b"\n" + LINE.encode())
-    assert found.records[0].detail.endswith("the line is not UTF-8")
-    assert found.records[1] == SENT
+    found = decode(schema, LINE.encode() + b"\ncaf\xe9" + LINE.encode() + b"\n" + LINE.encode())
+    assert found.records[1].detail.endswith("its byte 3 (0xe9) is not UTF-8")
+    assert [found.records[0], found.records[2]] == [SENT, SENT]
 
 
 # The header
@@ -116,7 +128,9 @@ def test_a_line_that_is_not_utf_8_costs_itself(schema):
         ("id,count,price,gift,sizes", "size", "it is missing. There is 'sizes'."),
         (HEADER + ",coluor", "coluor", "coluor: no record has a column of that name."),
         (HEADER + ",id", "id", "id: expected each column once"),
-        (HEADER + ",", "", ": no record has a column of that name."),
+        (HEADER + ",", "", "a column without a name (an index?): no record has one. Leave it out"),
+        ("," + HEADER, "", "a column without a name (an index?): no record has one. Leave it out"),
+        (" ,," + HEADER, "", "a column without a name (an index?)"),
         ("stock,open", "is_open", "is_open: expected a column of that name, it is missing. There is 'open'."),
         ("stock," + "x" * 500, "is_open", "it is missing."),
     ],

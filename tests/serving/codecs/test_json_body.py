@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import settings as bounded
 from hypothesis import strategies as st
 
-from scoreline.app.columns import Number
-from scoreline.predictor import InputRow, Sent
+from scoreline.app.columns import Number, Text
+from scoreline.predictor import InputRow, Options, Sent
 from scoreline.serving.codecs.json_body import JsonCodec
 from scoreline.serving.problems import Problem
 from scoreline.serving.records import Records, RequestSchema
@@ -112,10 +112,31 @@ def test_bad_records_of_a_wrapper_cost_only_themselves(schema):
     )
 
 
+@pytest.mark.parametrize("beside", [{"keys": [1], "shape": [2]}, {"keys": []}, {"shape": [1, 2]}])
+@pytest.mark.parametrize("wrap", [lambda features: {"data": {"features": features}}, lambda f: {"features": f}])
+def test_a_sparse_record_is_refused_and_costs_itself(schema, beside, wrap):
+    sparse = wrap({"values": [3, False], **beside})
+    good, problem = decode(schema, {"instances": [{"features": [3, False]}, sparse]}).records
+    assert good == INPUTS
+    assert (problem.status, problem.index, problem.field) == (400, 1, "features")
+    assert problem.detail == "features: expected dense values, got a sparse record"
+    (alone,) = decode(schema, sparse).records
+    assert alone.detail == problem.detail
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [
         ({"instances": ORDER}, "instances: expected a list of records, got an object"),
+        (VALUES, "expected a list of records, each an object or a list of values, got a list of values. Put the"),
+        (["O1"], "expected a list of records"),
+        ([None, 1], "expected a list of records"),
+        ({"instances": [0.1, 0.2]}, "instances: expected a list of records, each an object or a list of values, got a"),
+        ({"inputs": VALUES}, "inputs: expected a list of records, each"),
+        ({"dataframe_split": {"columns": ["stock"], "data": [1]}}, "dataframe_split, data: expected a list of records"),
+        ({"instance": [VALUES]}, "instance: there is no wrapper of that name. Did you mean 'instances'?"),
+        ({"x": 1, "input": ORDER}, "input: there is no wrapper of that name. Did you mean 'inputs'?"),
+        ({"dataframe": {}, "instances_" + "x" * 100: []}, "dataframe: there is no wrapper of that name. Did you mean"),
         ({"instances": 5}, "instances: expected a list of records, got a number"),
         ({"dataframe_records": {"id": ["1"]}}, "dataframe_records: expected a list of records, got an object"),
         ({"instances": [ORDER], "inputs": [ORDER]}, "expected one of instances, inputs, dataframe_records"),
@@ -189,6 +210,46 @@ def test_a_missing_number_as_pythons_json_writes_it_is_null_in_rows_and_wrappers
 def test_no_other_number_that_json_has_not_is_taken(schema, body):
     found = decode(schema, body)
     assert (found.status, found.kind) == BAD_BODY
+
+
+@pytest.mark.parametrize("body", [{"instance": 5}, {"id": ["x"], "instance": []}, {"zzz": []}, {}])
+def test_an_object_that_is_not_nearly_a_wrapper_is_a_record(schema, body):
+    assert decode(schema, body).shape == "object"
+
+
+def test_the_byte_that_is_not_utf_8_is_counted_from_the_beginning(schema):
+    body = '[{"id": "x", "size": "é"}]'.encode("latin-1")
+    assert (
+        decode(schema, body).detail == f"expected a JSON object or a list of objects: byte {body.index(233)} (0xe9) "
+        "is not UTF-8"
+    )
+
+
+RANKED = RequestSchema(
+    {"id": Text()}, ("card_ids", Text()), keys_alone=False, inputs={"stock": Number(), "x": Number()}
+)
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [{"instances": [["a"]]}, {"inputs": {"id": ["a"]}}, {"dataframe_split": {"columns": ["id"], "data": [["a"]]}}],
+)
+def test_options_beside_a_wrapper_are_those_of_the_whole_body(wrapped):
+    found = decode(RANKED, {**wrapped, "top": 1, "card_ids": ["b", "a"]})
+    assert found == Records([Sent(("a",))], "wrapped", options=Options(1, ("b", "a")))
+    assert decode(RANKED, wrapped).options == Options()
+
+
+@pytest.mark.parametrize(
+    ("beside", "field"), [({"top": 0}, "top"), ({"top": "1"}, "top"), ({"card_ids": []}, "card_ids")]
+)
+def test_a_bad_option_beside_a_wrapper_is_refused(beside, field):
+    found = decode(RANKED, {"instances": [["a"]], **beside})
+    assert (found.status, found.kind, found.field) == (400, "bad-option", field)
+
+
+def test_without_options_what_stands_beside_a_wrapper_is_passed_over(schema):
+    assert decode(schema, {"instances": [VALUES], "top": 0}) == Records([SENT], "wrapped")
 
 
 def test_replies_have_the_shape_of_the_request(replies):

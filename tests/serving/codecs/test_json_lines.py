@@ -51,6 +51,18 @@ def test_a_line_that_cannot_be_read_costs_itself(schema):
     assert [(p.index, p.status, p.kind) for p in problems] == [(i + 1, 400, "bad-record") for i in range(len(bad))]
 
 
+def test_the_byte_that_is_not_utf_8_is_that_of_its_line(schema):
+    problem = decode(schema, LINE + b'\n["x", "caf\xe9"]\n').records[1]
+    assert problem.detail == "expected a JSON object or list of values on a line: byte 10 (0xe9) is not UTF-8"
+
+
+def test_a_sparse_line_is_refused_and_costs_itself(schema):
+    sparse = b'{"data": {"features": {"keys": [0, 1], "shape": [2], "values": [1, true]}}}'
+    problem, good = decode(schema, sparse + b"\n" + LINE).records
+    assert (problem.index, problem.detail) == (0, "features: expected dense values, got a sparse record")
+    assert good == SENT
+
+
 def test_a_line_is_no_wrapper_and_no_list_of_records(schema):
     found = decode(schema, json.dumps({"instances": [ORDER]}).encode() + b"\n" + json.dumps([ORDER]).encode())
     assert [type(record) for record in found.records] == [Problem, Problem]

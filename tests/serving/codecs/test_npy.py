@@ -76,6 +76,7 @@ def test_whole_numbers_beyond_2_to_the_53_are_exact(numeric):
     [
         ([math.nan, 1, 1], "no"),
         ([7.5, 1, 1], "no"),
+        ([2.0**53 + 2, 1, 1], "no"),
         ([math.inf, 1, 1], "no"),
         ([7, math.inf, 1], "length"),
         ([7, -math.inf, 1], "length"),

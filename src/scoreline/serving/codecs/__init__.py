@@ -6,6 +6,7 @@ reply tables.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -26,6 +27,7 @@ __all__ = [
     "Replies",
     "ReplyTables",
     "default_type",
+    "not_taken",
     "recommended",
     "reply_tables",
     "types_given",
@@ -59,6 +61,7 @@ _json, _csv, _npy = JsonCodec(), CsvCodec(), NpyCodec()
 CODECS: tuple[Codec, ...] = (_json, _csv, JsonLinesCodec(), _npy)
 BY_TYPE: Mapping[str, Codec] = {media_type: codec for codec in CODECS for media_type in codec.types}
 NUMBERS_ALONE = frozenset(_npy.types)
+_is_type = re.compile(r"[\w!#$&^.+-]{1,64}/[\w!#$&^.+-]{1,64}", re.ASCII).fullmatch
 TABLES = frozenset((*_csv.types, *_npy.types))  # what gives replies as rows
 
 
@@ -72,6 +75,16 @@ def types_taken(schema: RequestSchema) -> tuple[str, ...]:
     """Return the media types that records of an app may come in."""
     takes_numbers = any(kind.is_numeric for kind in schema.kinds)
     return tuple(name for name in BY_TYPE if takes_numbers or name not in NUMBERS_ALONE)
+
+
+def not_taken(schema: RequestSchema, content_type: str) -> Problem:
+    """Return the problem of a body whose type is none of `types_taken`: which came, and what is taken."""
+    came = content_type if _is_type(content_type) else "what is no media type" if content_type else "none"
+    detail = f"expected Content-Type {' or '.join(types_taken(schema))}, got {came}"
+    if content_type in NUMBERS_ALONE:
+        text = [next(field.name for field in kind.fields if not field.is_numeric) for kind in schema.kinds]
+        detail += f", which holds numbers alone: {' and '.join(dict.fromkeys(text))} hold text"
+    return Problem(415, "unsupported-media-type", detail)
 
 
 def recommended(types: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from scoreline.serving.codecs.json_body import not_utf_8
 from scoreline.serving.codecs.lines import lines_in
 from scoreline.serving.codecs.replies import Cell, Replies
 from scoreline.serving.kinds import Field, Taken
@@ -43,7 +44,7 @@ class CsvCodec:
         if layout is None:
             return several(_record_on(line, lambda row: schema.of_row(row, Field.take_text)) for line in lines)
         found = several(_record_on(line, lambda row: layout.take(row, Field.take_text)) for line in lines[1:])
-        return _with_header_line(found) if batch else found
+        return _with_header_line(found, of_inputs=layout.kind is schema.inputs) if batch else found
 
     def encode(self, replies: Replies) -> bytes:
         """Return a line for each reply, without a header; a problem is a line of one cell with its JSON."""
@@ -101,7 +102,7 @@ def _cells_on(line: bytes) -> list[str] | Problem:
     try:
         text = line.decode()
     except UnicodeDecodeError:
-        return _bad_line("the line is not UTF-8")
+        return _bad_line(f"its {not_utf_8(line)}")
     if "\0" in text or "\r" in text:
         return _bad_line("the line holds a NUL byte" if "\0" in text else "the line holds a lone carriage return")
     if '"' not in text:
@@ -118,10 +119,10 @@ def _bad_line(why: str) -> Problem:
     return Problem(400, "bad-record", f"expected a line of comma separated values: {why}")
 
 
-def _with_header_line(found: Records) -> Records:
+def _with_header_line(found: Records, *, of_inputs: bool) -> Records:
     """Put a header in front of the records: of each line that comes into a batch job, one goes out."""
     header = Problem(400, HEADER_LINE, "the line holds the names of the columns")
-    return several([header, *found.records])
+    return replace(several([header, *found.records]), header_of_inputs=of_inputs)
 
 
 def _written(cell: Cell) -> Any:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import msgspec
 
+from scoreline.errors import did_you_mean
 from scoreline.serving.codecs.replies import Replies
 from scoreline.serving.kinds import Field, Taken, kind_of
 from scoreline.serving.problems import Problem
-from scoreline.serving.records import Records, RequestSchema, several
+from scoreline.serving.records import NAME_SHOWN, Records, RequestSchema, several
 
 BOM = b"\xef\xbb\xbf"
 WRAPPERS = ("instances", "inputs", "dataframe_records", "dataframe_split")
 UNREADABLE = (msgspec.DecodeError, RecursionError, ValueError)  # ValueError: text that is not UTF-8, too many digits
+NAMES_LOOKED_AT = 20  # of an object, for one that is nearly a wrapper's
+_SPARSE = {"keys", "shape"}  # members of the sparse form of the built-in algorithms' records
 _any = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
@@ -60,6 +65,8 @@ def record_in(schema: RequestSchema, content: Any) -> Taken | Problem:
     """Return the record that a JSON value is: an object with names, a list of values, or a list as `features`."""
     if isinstance(content, dict):
         row = _features_in(schema, content)
+        if isinstance(row, Problem):
+            return row
         return schema.of_names(content) if row is None else schema.of_row(row)
     if isinstance(content, list):
         return schema.of_row(content)
@@ -67,25 +74,49 @@ def record_in(schema: RequestSchema, content: Any) -> Taken | Problem:
     return Problem(400, "bad-record", f"expected an object with {names}, got {kind_of(content)}")
 
 
-def unreadable(error: Exception, expected: str) -> Problem:
-    """Return the problem of what is no JSON."""
+def unreadable(error: Exception, expected: str, text: bytes) -> Problem:
+    """Return the problem of text that is no JSON."""
     what = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    if isinstance(error, UnicodeDecodeError):  # its position is that in a string of the text
+        what = not_utf_8(text) or what
     return Problem(400, "bad-body", f"expected {expected}: {what}")
 
 
-def _features_in(schema: RequestSchema, content: dict[str, Any]) -> list[Any] | None:
-    """Return the list in {"features": [...]} or {"data": {"features": {"values": [...]}}}, as SageMaker writes rows."""
+def not_utf_8(text: bytes) -> str:
+    """Say which byte makes text no UTF-8, counted from 0; empty where it is.
+
+    Examples
+    --------
+    >>> not_utf_8("[caf\xe9]".encode("latin-1"))
+    'byte 4 (0xe9) is not UTF-8'
+    """
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        return f"byte {error.start} ({text[error.start]:#04x}) is not UTF-8"
+    return ""
+
+
+def _features_in(schema: RequestSchema, content: dict[str, Any]) -> list[Any] | Problem | None:
+    """Return the list in {"features": [...]} or {"data": {"features": {"values": [...]}}}, as SageMaker writes rows.
+
+    The sparse form has `keys` and `shape` beside its values, which then are not one a column: it is refused.
+    """
     if "features" in schema.known or "data" in schema.known:
         return None
     data = content.get("data")
-    inner = data.get("features") if isinstance(data, dict) else None
-    found = inner.get("values") if isinstance(inner, dict) else content.get("features")
+    found = data.get("features") if isinstance(data, dict) else None
+    found = content.get("features") if found is None else found
+    if isinstance(found, dict):
+        if _SPARSE & found.keys():
+            return Problem(400, "bad-record", "features: expected dense values, got a sparse record", field="features")
+        found = found.get("values")
     return found if isinstance(found, list) else None
 
 
 def _records_in(schema: RequestSchema, content: Any) -> Records | Problem:
     if isinstance(content, list):
-        return several(record_in(schema, item) for item in content)
+        return _refuse_flat(content) or several(record_in(schema, item) for item in content)
     wrapper = None
     if isinstance(content, dict):
         found = [name for name in WRAPPERS if name in content and name not in schema.known]
@@ -93,9 +124,37 @@ def _records_in(schema: RequestSchema, content: Any) -> Records | Problem:
             return Problem(400, "bad-body", f"expected one of {', '.join(WRAPPERS)}, got several")
         wrapper = found[0] if found else None
     if wrapper is not None:
-        return _unwrap(schema, wrapper, content[wrapper])
+        return _with_options(schema, content, _unwrap(schema, wrapper, content[wrapper]))
     record = record_in(schema, content)
-    return Records([record], "object")
+    return (_refuse_like_wrapper(schema, content) if type(record) is Problem else None) or Records([record], "object")
+
+
+def _refuse_flat(items: list[Any], where: str = "") -> Problem | None:
+    """Refuse one record's values where a list of records is expected: once, not for each value."""
+    if not items or any(isinstance(item, (dict, list)) for item in items):
+        return None
+    hint = "Put the values of a record in a list of their own"
+    detail = f"{where}expected a list of records, each an object or a list of values, got a list of values. {hint}."
+    return Problem(400, "bad-body", detail)
+
+
+def _refuse_like_wrapper(schema: RequestSchema, content: Any) -> Problem | None:
+    """Refuse an object without any name of ours, but with a list below one that is nearly a wrapper's."""
+    if not isinstance(content, dict) or not schema.known.isdisjoint(content):
+        return None
+    for name, inner in itertools.islice(content.items(), NAMES_LOOKED_AT):
+        hint = did_you_mean(name[:NAME_SHOWN], WRAPPERS) if isinstance(inner, (list, dict)) else ""
+        if hint:
+            return Problem(400, "bad-body", f"{name[:NAME_SHOWN]}: there is no wrapper of that name.{hint}")
+    return None
+
+
+def _with_options(schema: RequestSchema, content: dict[str, Any], found: Records | Problem) -> Records | Problem:
+    """Return what a wrapper holds, with the options that stand beside it."""
+    options = schema.options_in(content)
+    if isinstance(found, Problem) or isinstance(options, Problem):
+        return found if isinstance(found, Problem) else cast(Problem, options)
+    return replace(found, options=options)
 
 
 def _unwrap(schema: RequestSchema, wrapper: str, content: Any) -> Records | Problem:
@@ -105,7 +164,7 @@ def _unwrap(schema: RequestSchema, wrapper: str, content: Any) -> Records | Prob
         return _columns(schema, content)
     if not isinstance(content, list):
         return Problem(400, "bad-body", f"{wrapper}: expected a list of records, got {kind_of(content)}")
-    return several((record_in(schema, item) for item in content), "wrapped")
+    return _refuse_flat(content, f"{wrapper}: ") or several((record_in(schema, item) for item in content), "wrapped")
 
 
 def _columns(schema: RequestSchema, content: dict[str, Any]) -> Records | Problem:
@@ -122,6 +181,8 @@ def _split(schema: RequestSchema, content: Any) -> Records | Problem:
     rows = content.get("data") if isinstance(content, dict) else None
     if not isinstance(rows, list):
         return Problem(400, "bad-body", 'dataframe_split: expected {"columns": [...], "data": [[...], ...]}')
+    if problem := _refuse_flat(rows, "dataframe_split, data: "):
+        return problem
     names = content.get("columns")
     if names is None:
         return several((_positional(schema.of_row, row) for row in rows), "wrapped")
@@ -144,7 +205,7 @@ def _read_again(schema: RequestSchema, body: bytes, error: Exception) -> Records
 
     Only rows and wrappers are read so; it counts as null there. Everywhere else it stays what it is: no JSON.
     """
-    problem = unreadable(error, "a JSON object or a list of objects")
+    problem = unreadable(error, "a JSON object or a list of objects", body)
     if b"NaN" not in body:
         return problem
     try:

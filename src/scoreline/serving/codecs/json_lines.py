@@ -46,12 +46,12 @@ def _record_on(schema: RequestSchema, line: bytes) -> Taken | Problem:
     except msgspec.ValidationError:
         pass
     except UNREADABLE as error:
-        return _bad_line(error)
+        return _bad_line(error, line)
     try:
         return record_in(schema, _any.decode(line))
     except UNREADABLE as error:
-        return _bad_line(error)
+        return _bad_line(error, line)
 
 
-def _bad_line(error: Exception) -> Problem:
-    return replace(unreadable(error, "a JSON object or list of values on a line"), kind="bad-record")
+def _bad_line(error: Exception, line: bytes) -> Problem:
+    return replace(unreadable(error, "a JSON object or list of values on a line", line), kind="bad-record")

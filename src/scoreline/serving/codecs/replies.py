@@ -67,7 +67,7 @@ class Replies(NamedTuple):
     entries : the reply of each record, or its problem
     shape : how the records came
     stale : names of the reference tables that are older than declared
-    of_inputs : places of the records that were inputs of the heads
+    of_inputs : places of the records that were inputs of the heads, and of a header above such
     """
 
     entries: Sequence[dict[str, Any] | Problem]
@@ -94,9 +94,10 @@ class Replies(NamedTuple):
 
     def are_numeric(self) -> bool:
         """Whether an array of numbers can hold the replies to these records."""
-        of_requests = len(self.of_inputs) < len(self.entries) - len(self.problems())
-        return (self.tables.request.is_numeric or not of_requests) and (
-            self.tables.inputs.is_numeric or not self.of_inputs
+        return all(
+            self.table_of(place).is_numeric
+            for place, entry in enumerate(self.entries)
+            if not isinstance(entry, Problem)
         )
 
     def table_of(self, place: int) -> ReplyTable:

@@ -8,15 +8,24 @@ from typing import Any
 
 from scoreline.app.declaration import App
 from scoreline.app.reply import of_heads
-from scoreline.generations.golden import golden_requests
 from scoreline.generations.parts import Parts
 from scoreline.model.inputs import inputs_of
-from scoreline.predictor import Missing, Options
-from scoreline.serving.openapi.schemas import Schema, inputs_schema, problem_schema, reply_schema, request_schema
+from scoreline.serving.codecs import NUMBERS_ALONE, reply_tables
+from scoreline.serving.openapi.bodies import predictions, reply_body, request_body, request_parts
+from scoreline.serving.openapi.examples import as_written, example_records, replies_to
+from scoreline.serving.openapi.schemas import (
+    Schema,
+    inputs_schema,
+    options_schemas,
+    problem_schema,
+    ref,
+    reply_schema,
+    request_schema,
+)
 from scoreline.serving.problems import MEDIA_TYPE
+from scoreline.serving.records import RequestSchema, schema_of
 
 JSON = "application/json"
-EXAMPLE_TOP = 3  # entries of a ranked list in the example
 _PROBLEMS = {
     400: "The body can't be read, or a record does not fit",
     404: "No row is known by this key, or there is no such route",
@@ -38,10 +47,9 @@ def make_document(app: App, parts: Parts, taken: Sequence[str], given: Sequence[
     parts : what examples are scored with: a key of the online store, or a made-up record
     taken, given : media types that records come in and replies go in
     """
-    record = example_record(app, parts)
-    schemas: dict[str, Schema] = {"Request": request_schema(app), "Reply": reply_schema(app, app.reply_fields)}
-    if said := of_heads(app.reply_fields):
-        schemas |= {"Inputs": inputs_schema(inputs_of(app).types), "InputsReply": reply_schema(app, said)}
+    schema = schema_of(app)
+    kinds, replies = _record_schemas(app), _reply_schemas(app)
+    bodies = request_parts(kinds, schema.known, options_schemas(app))
     return {
         "openapi": "3.1.0",
         "info": {
@@ -51,20 +59,33 @@ def make_document(app: App, parts: Parts, taken: Sequence[str], given: Sequence[
         },
         "paths": {
             "/ping": {"get": _ping()},
-            "/invocations": {"post": _invocations(app, parts, schemas, record, taken, given)},
+            "/execution-parameters": {"get": _execution_parameters()},
+            "/invocations": {
+                "post": {
+                    "operationId": "invocations",
+                    "summary": "Score a record, or several",
+                    **_query(app),
+                    **_invocations(app, schema, parts, taken, given, request_body(kinds, bodies), reply_body(replies)),
+                }
+            },
         },
-        "components": {"schemas": {**schemas, "Problem": problem_schema()}},
+        "components": {
+            "schemas": {**kinds, **replies, **bodies, "Predictions": predictions(replies), "Problem": problem_schema()}
+        },
     }
 
 
-def example_record(app: App, parts: Parts) -> dict[str, Any] | None:
-    """Return a record that can be scored: the first of the store, or one in the middle of all ranges."""
-    request = app.declared_request
-    if request is not None:
-        fields = dict(zip(request.table.spec.columns, golden_requests(app)[1].values, strict=True))
-        return fields if request.each is None else {**fields, "top": EXAMPLE_TOP}
-    row = None if parts.store is None else parts.store.first()
-    return None if row is None else dict(zip(app.spine.spec.key, row, strict=False))
+def _record_schemas(app: App) -> dict[str, Schema]:
+    """Return the schema of each kind of record."""
+    more = {"Inputs": inputs_schema(inputs_of(app).types)} if of_heads(app.reply_fields) else {}
+    return {"Request": request_schema(app), **more}
+
+
+def _reply_schemas(app: App) -> dict[str, Schema]:
+    """Return the schema of the reply to each kind of record."""
+    said = of_heads(app.reply_fields)
+    more = {"InputsReply": reply_schema(app, said, of_inputs=True)} if said else {}
+    return {"Reply": reply_schema(app, app.reply_fields), **more}
 
 
 def _ping() -> dict[str, Any]:
@@ -75,68 +96,79 @@ def _ping() -> dict[str, Any]:
     }
 
 
+def _execution_parameters() -> dict[str, Any]:
+    names = ("MaxConcurrentTransforms", "MaxPayloadInMB")
+    schema = {
+        "type": "object",
+        "properties": {name: {"type": "integer", "minimum": 1} for name in names},
+        "required": list(names),
+    }
+    return {
+        "operationId": "execution_parameters",
+        "summary": "How many bodies a batch transform job may send at once, and how large",
+        "responses": {"200": {"description": "For this server", "content": {JSON: {"schema": schema}}}},
+    }
+
+
 def _invocations(
     app: App,
+    schema: RequestSchema,
     parts: Parts,
-    schemas: Mapping[str, Schema],
-    record: dict[str, Any] | None,
     taken: Sequence[str],
     given: Sequence[str],
+    body: Schema,
+    reply: Schema,
 ) -> dict[str, Any]:
-    one = _any_of("Request", schemas)
-    body = {"anyOf": [*one, {"type": "array", "items": {"anyOf": one}, "minItems": 1}]}
-    reply = [*_any_of("Reply", schemas), {"$ref": "#/components/schemas/Problem"}]
-    answer = {"anyOf": [*reply[:-1], {"type": "array", "items": {"anyOf": reply}}]}
-    operation: dict[str, Any] = {
-        "operationId": "invocations",
-        "summary": "Score a record, or several",
-        "requestBody": {"required": True, "content": _content(taken, body, _example(record))},
+    """Describe what comes and what goes, with an example of each kind of record and its reply."""
+    records, tables = example_records(app, parts), reply_tables(app)
+    examples = {name: as_written(name, app, records) for name in taken}
+    replies = {JSON: replies_to(app, parts, records)}
+    arrays = _array_of([kind.is_numeric for kind in schema.kinds])
+    reply_arrays = _array_of([tables.request.is_numeric, tables.inputs.is_numeric][: len(schema.kinds)])
+    return {
+        "requestBody": {"required": True, "content": _content(taken, body, arrays, examples)},
         "responses": {
             "200": {
                 "description": "A reply a record, in order; a problem in the place of one that is bad",
-                "content": _content(given, answer, _example(_reply_to(parts, app, record))),
+                "content": _content(given, reply, reply_arrays, replies),
             },
             **{str(status): _problem(what) for status, what in _PROBLEMS.items()},
         },
     }
+
+
+def _query(app: App) -> dict[str, Any]:
+    """Describe the options of a ranked reply, as a query string has them."""
     request = app.declared_request
-    if request is not None and request.each is not None and request.select is not None:
-        operation["parameters"] = [
+    if request is None or request.select is None:
+        return {}
+    return {
+        "parameters": [
             _parameter("top", {"type": "integer", "minimum": 1}, "give the first so many alone"),
             _parameter(request.select, {"type": "string"}, "score these rows alone; keys parted by commas"),
         ]
-    return operation
+    }
 
 
-def _any_of(name: str, schemas: Mapping[str, Schema]) -> list[Schema]:
-    """Return references to a schema and to its like for the inputs of the heads."""
-    names = {"Request": ("Request", "Inputs"), "Reply": ("Reply", "InputsReply")}[name]
-    return [{"$ref": f"#/components/schemas/{each}"} for each in names if each in schemas]
-
-
-def _content(types: Sequence[str], schema: Schema, example: dict[str, Any]) -> dict[str, Any]:
+def _content(
+    types: Sequence[str], schema: Schema, arrays: str, examples: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     """Describe a body in each media type: only of JSON there is a schema."""
     content: dict[str, Any] = {}
     for name in types:
-        is_binary = name.endswith("npy")
-        content[name] = (
-            {"schema": schema, **example}
-            if name == JSON
-            else {"schema": {"type": "string", **({"format": "binary"} if is_binary else {})}}
-        )
+        of_text: Schema = {"type": "string"}
+        of_array = {**of_text, "format": "binary", "description": arrays}
+        content[name] = {"schema": schema if name == JSON else of_array if name in NUMBERS_ALONE else of_text}
+        if examples.get(name):
+            content[name]["examples"] = {kind: {"value": value} for kind, value in examples[name].items()}
     return content
 
 
-def _example(value: Any) -> dict[str, Any]:
-    return {} if value is None else {"example": value}
-
-
-def _reply_to(parts: Parts, app: App, record: dict[str, Any] | None) -> Any:
-    if record is None:
-        return None
-    asked: Any = tuple(record.values()) if app.declared_request is None else golden_requests(app)[1]
-    reply = parts.scorer.score([asked], Options(top=EXAMPLE_TOP))[0]
-    return None if isinstance(reply, Missing) else reply
+def _array_of(numeric: Sequence[bool]) -> str:
+    """Say which kinds of record an array can hold, a truth for each: the request, then the inputs."""
+    kinds = [name for name, is_numeric in zip(("requests", "inputs"), numeric, strict=False) if is_numeric]
+    which = "" if len(kinds) == len(numeric) else f": for {' and '.join(kinds)}"
+    return f"an array of shape (records, columns), where all columns are numbers{which}"
 
 
 def _parameter(name: str, schema: Schema, what: str) -> dict[str, Any]:
@@ -146,5 +178,5 @@ def _parameter(name: str, schema: Schema, what: str) -> dict[str, Any]:
 def _problem(what: str) -> dict[str, Any]:
     return {
         "description": what,
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "content": {MEDIA_TYPE: {"schema": ref("Problem")}},
     }

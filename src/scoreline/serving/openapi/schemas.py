@@ -59,16 +59,27 @@ def request_schema(app: App) -> Schema:
         if fields[name].get("type") == "string":
             fields[name] |= {"minLength": 1}
     wanted = [name for name, kind in columns.items() if not kind.optional]
-    if request.each is not None and request.select is not None:
-        key = request.each.spec.columns[request.each.spec.key[0]]
-        fields["top"] = {"type": ["integer", "null"], "minimum": 1, "description": "give the first so many alone"}
-        fields[request.select] = {
-            "type": ["array", "null"],
-            "items": column_schema(key),
-            "minItems": 1,
-            "description": f"score these rows of {request.each.spec.name} alone",
-        }
-    return _object(fields, wanted)
+    return _object(fields | options_schemas(app), wanted)
+
+
+def options_schemas(app: App) -> dict[str, Schema]:
+    """Return what a client may ask of a ranked reply, by name; nothing where there is none."""
+    request = app.declared_request
+    if request is None or request.each is None or request.select is None:
+        return {}
+    rows = {
+        "type": ["array", "null"],
+        "items": column_schema(request.each.spec.columns[request.each.spec.key[0]]),
+        "minItems": 1,
+        "description": f"score these rows of {request.each.spec.name} alone",
+    }
+    top = {"type": ["integer", "null"], "minimum": 1, "description": "give the first so many alone"}
+    return {"top": top, request.select: rows}
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to a schema of the document."""
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def inputs_schema(types: Mapping[str, ColumnType]) -> Schema:
@@ -76,13 +87,19 @@ def inputs_schema(types: Mapping[str, ColumnType]) -> Schema:
     return _object({name: column_schema(kind, nullable=True) for name, kind in types.items()}, list(types))
 
 
-def reply_schema(app: App, fields: Mapping[str, ReplyField]) -> Schema:
-    """Return what a reply is."""
+def reply_schema(app: App, fields: Mapping[str, ReplyField], *, of_inputs: bool = False) -> Schema:
+    """Return what a reply is.
+
+    Parameters
+    ----------
+    of_inputs : it answers inputs of the heads, which choose no rows of a reference table
+    """
     properties = {name: _field_schema(app, given) for name, given in fields.items()}
     stale = {"type": "array", "items": {"type": "string"}, "description": "reference tables older than declared"}
+    request = app.declared_request
     unknown = {}
-    if app.declared_request is not None and app.declared_request.select is not None:
-        unknown = {f"unknown_{app.declared_request.select}": {"type": "array", "items": {}}}
+    if request is not None and request.each is not None and not of_inputs:
+        unknown = {f"unknown_{request.select}": {"type": "array", "items": _plain_key(request.each)}}
     return _object({**properties, **unknown, "stale": stale}, list(properties))
 
 
@@ -100,6 +117,11 @@ def problem_schema() -> Schema:
         },
         ["type", "title", "status", "detail"],
     )
+
+
+def _plain_key(table: Table) -> Schema:
+    """Return what was sent as the key of a row that there is not."""
+    return _typed(column_schema(table.spec.columns[table.spec.key[0]])["type"], nullable=False)
 
 
 def _field_schema(app: App, given: ReplyField) -> Schema:
