@@ -386,7 +386,7 @@ def is_job(ml_root: Path) -> bool:
 
 def _state_of_package(package: Path, root: Path) -> Path:
     """Return where a package's generations go: not into it, and apart from those of other apps tried here."""
-    if package == root / "model":
+    if package.resolve() == (root / "model").resolve():
         return TEMPORARY_STATE
     try:
         name = json.loads((package / PACKAGE_FILE).read_bytes())["app"]

@@ -12,7 +12,7 @@ from cards import PERSON, copy_cards
 from servers import JSON, copy_app, folders, keys_of, open_service, settings_for
 
 from scoreline.cli.main import run
-from scoreline.errors import AppError, ArtifactError, SourceAwayError, StampError
+from scoreline.errors import AppError, ArtifactError, SettingError, SourceAwayError, StampError
 from scoreline.generations.package import read_package
 from scoreline.serving.answer import answer
 from scoreline.serving.start import open_generation
@@ -286,6 +286,12 @@ def test_a_torn_store_in_a_package_is_too(pack, triage, hosted):
     store.write_bytes(store.read_bytes()[:-1])
     with pytest.raises(StampError, match=r"it is torn\. Unpack the package again, or make a new one"):
         open_generation(hosted(root), print)
+
+
+def test_an_app_folder_that_was_named_and_is_none_is_misuse_beside_a_model_too(hosted, tmp_path):
+    (tmp_path / "ml/model").mkdir(parents=True)
+    with pytest.raises(SettingError, match=r"^SCORELINE_APP=/nope \(or --app\)"):
+        open_generation(hosted(tmp_path / "ml", SCORELINE_APP="/nope"), print)
 
 
 def test_where_there_is_neither_package_nor_app_it_says_what_it_looked_at(hosted, tmp_path):

@@ -74,7 +74,7 @@ def _refuse_without_app(settings: Settings) -> None:
         return
     if settings.package is not None and settings.app == settings.package / APP_FOLDER:
         raise ArtifactError(f"{path}: is missing from the model package. {MEND_PACKAGE}")
-    if settings.package is None and settings.model.is_dir():
+    if settings.package is None and settings.app.is_dir() and settings.model.is_dir():
         raise AppError(
             f"{settings.app.absolute()}: no app.py here, and {settings.model}: no {PACKAGE_FILE}, so that it is no "
             "model package. Unpack a whole package there, or name the app's folder with --app DIR or SCORELINE_APP."

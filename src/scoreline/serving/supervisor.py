@@ -328,8 +328,11 @@ class _Supervisor:
         return part.poll() is not None
 
     def _kill(self) -> None:
-        """End whatever is left of the parts, with the processes that they started."""
-        for part in [*self._parts.values(), *([self._builder] if self._builder else [])]:
+        """End whatever is left of the parts, with the processes that they started.
+
+        Nginx first: it would complain of workers that are gone.
+        """
+        for part in [*reversed(self._parts.values()), *([self._builder] if self._builder else [])]:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(part.pid, signal.SIGKILL)
             part.wait()
