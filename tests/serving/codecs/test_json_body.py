@@ -212,7 +212,15 @@ def test_no_other_number_that_json_has_not_is_taken(schema, body):
     assert (found.status, found.kind) == BAD_BODY
 
 
-@pytest.mark.parametrize("body", [{"instance": 5}, {"id": ["x"], "instance": []}, {"zzz": []}, {}])
+@pytest.mark.parametrize(("body", "count"), [(["O1", 5], 2), ({"instances": [0.1, 0.2]}, 2), ({"instance": [[1]]}, 1)])
+def test_in_a_batch_job_no_form_is_refused_as_a_whole(schema, body, count):
+    found = JsonCodec().decode(schema, json.dumps(body).encode(), {}, batch=True)
+    assert [type(record) for record in found.records] == [Problem] * count
+
+
+@pytest.mark.parametrize(
+    "body", [{"features": [3, 0], "instance": [1]}, {"instance": 5}, {"id": ["x"], "instance": []}, {"zzz": []}, {}]
+)
 def test_an_object_that_is_not_nearly_a_wrapper_is_a_record(schema, body):
     assert decode(schema, body).shape == "object"
 

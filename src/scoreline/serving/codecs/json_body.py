@@ -37,7 +37,10 @@ class JsonCodec:
     def decode(
         self, schema: RequestSchema, body: bytes, parameters: Mapping[str, str], *, batch: bool
     ) -> Records | Problem:
-        """Return the records of an object, a list or a wrapper."""
+        """Return the records of an object, a list or a wrapper.
+
+        In a batch job whatever can be parsed is answered with entries, so that no form is refused as a whole.
+        """
         body = body.removeprefix(BOM)
         is_list = body.lstrip()[:1] == b"["
         try:
@@ -49,7 +52,8 @@ class JsonCodec:
         except UNREADABLE as error:
             return _read_again(schema, body, error)
         try:
-            return _records_in(schema, _any.decode(body))
+            content = _any.decode(body)
+            return (None if batch else _mistaken(schema, content)) or _records_in(schema, content)
         except UNREADABLE as error:
             return _read_again(schema, body, error)
 
@@ -116,7 +120,7 @@ def _features_in(schema: RequestSchema, content: dict[str, Any]) -> list[Any] | 
 
 def _records_in(schema: RequestSchema, content: Any) -> Records | Problem:
     if isinstance(content, list):
-        return _refuse_flat(content) or several(record_in(schema, item) for item in content)
+        return several(record_in(schema, item) for item in content)
     wrapper = None
     if isinstance(content, dict):
         found = [name for name in WRAPPERS if name in content and name not in schema.known]
@@ -126,7 +130,22 @@ def _records_in(schema: RequestSchema, content: Any) -> Records | Problem:
     if wrapper is not None:
         return _with_options(schema, content, _unwrap(schema, wrapper, content[wrapper]))
     record = record_in(schema, content)
-    return (_refuse_like_wrapper(schema, content) if type(record) is Problem else None) or Records([record], "object")
+    return Records([record], "object")
+
+
+def _mistaken(schema: RequestSchema, content: Any) -> Problem | None:
+    """Return the problem of a body whose form is wrong as a whole, so that it is told once."""
+    if isinstance(content, list):
+        return _refuse_flat(content)
+    if not isinstance(content, dict):
+        return None
+    wrapper = next((name for name in WRAPPERS if name in content and name not in schema.known), None)
+    if wrapper is None:
+        return _refuse_like_wrapper(schema, content) if _features_in(schema, content) is None else None
+    rows, where = content[wrapper], wrapper
+    if wrapper == "dataframe_split":
+        rows, where = rows.get("data") if isinstance(rows, dict) else None, "dataframe_split, data"
+    return _refuse_flat(rows, f"{where}: ") if isinstance(rows, list) else None
 
 
 def _refuse_flat(items: list[Any], where: str = "") -> Problem | None:
@@ -138,9 +157,9 @@ def _refuse_flat(items: list[Any], where: str = "") -> Problem | None:
     return Problem(400, "bad-body", detail)
 
 
-def _refuse_like_wrapper(schema: RequestSchema, content: Any) -> Problem | None:
+def _refuse_like_wrapper(schema: RequestSchema, content: dict[str, Any]) -> Problem | None:
     """Refuse an object without any name of ours, but with a list below one that is nearly a wrapper's."""
-    if not isinstance(content, dict) or not schema.known.isdisjoint(content):
+    if not schema.known.isdisjoint(content):
         return None
     for name, inner in itertools.islice(content.items(), NAMES_LOOKED_AT):
         hint = did_you_mean(name[:NAME_SHOWN], WRAPPERS) if isinstance(inner, (list, dict)) else ""
@@ -164,7 +183,7 @@ def _unwrap(schema: RequestSchema, wrapper: str, content: Any) -> Records | Prob
         return _columns(schema, content)
     if not isinstance(content, list):
         return Problem(400, "bad-body", f"{wrapper}: expected a list of records, got {kind_of(content)}")
-    return _refuse_flat(content, f"{wrapper}: ") or several((record_in(schema, item) for item in content), "wrapped")
+    return several((record_in(schema, item) for item in content), "wrapped")
 
 
 def _columns(schema: RequestSchema, content: dict[str, Any]) -> Records | Problem:
@@ -181,8 +200,6 @@ def _split(schema: RequestSchema, content: Any) -> Records | Problem:
     rows = content.get("data") if isinstance(content, dict) else None
     if not isinstance(rows, list):
         return Problem(400, "bad-body", 'dataframe_split: expected {"columns": [...], "data": [[...], ...]}')
-    if problem := _refuse_flat(rows, "dataframe_split, data: "):
-        return problem
     names = content.get("columns")
     if names is None:
         return several((_positional(schema.of_row, row) for row in rows), "wrapped")
