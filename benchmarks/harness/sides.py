@@ -27,6 +27,7 @@ NGINX_VALUES: dict[str, Any] = {  # as `scoreline serve` fills in its template
     "timeout_s": 60,
     "max_body_mb": 6,
     "log_level": "error",
+    "logged": "failed",
     "operator_routes": ["/generations"],
 }
 
@@ -201,6 +202,7 @@ def start_empty(target: str, worker_class: str) -> Callable[[Place], list[Comman
 
         sockets = [str(path) for path in socket_paths(place.run, worker_class, place.workers)]
         varying = {"run_dir": place.run, "port": place.port, "user": unprivileged_user()}
+        varying |= {"request_log": str(place.run / "requests")}
         varying |= {"sockets": sockets, "keeps_alive": worker_class == "asgi"}
         varying |= {"nginx_workers": 1 + place.workers // 4}
         configuration = place.run / "nginx.conf"
@@ -209,6 +211,7 @@ def start_empty(target: str, worker_class: str) -> Callable[[Place], list[Comman
         more = {
             "SCORELINE_RUN_DIR": str(place.run),
             "SCORELINE_WORKER_CLASS": worker_class,
+            "SAGEMAKER_CONTAINER_LOG_LEVEL": "warning",
             "MODEL_SERVER_WORKERS": str(place.workers),
             "MODEL_SERVER_TIMEOUT": str(NGINX_VALUES["timeout_s"]),
         }

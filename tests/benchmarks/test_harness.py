@@ -7,6 +7,8 @@ import doctest
 import json
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 import run as bench
@@ -17,6 +19,7 @@ from harness.processes import Command, Processes
 from harness.sides import SIDES, Place, read_csv, read_labelled, read_matrix, read_scoreline, read_v2
 from plain.plain_model import LABELS
 from plain.train import as_record, as_values
+from servers import ask, free_port, is_listened_on, wait_until
 
 COUNTS = {
     "requests": 300, "duration_us": 2_000_000, "p50_us": 1_500, "p99_us": 4_250, "max_us": 9_000, "bad_status": 0,
@@ -316,3 +319,17 @@ def test_an_unknown_side_ends_the_run_before_anything_is_made(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["empty-flask", "empty-asgi"])
+def test_an_empty_handler_answers_behind_the_nginx_that_serve_uses(name):
+    (side,) = [side for side in SIDES if side.name == name]
+    with tempfile.TemporaryDirectory(prefix="scoreline-", dir="/tmp") as folder:
+        run = Path(folder)
+        run.chmod(0o711)  # nginx's workers, another user when we are root, must reach the sockets
+        place = Place(free_port(), 2, run, run, run)
+        with Processes(side.start(place), run) as processes:
+            wait_until(lambda: is_listened_on(place.port))
+            wait_until(lambda: ask(place.port, "POST", "/invocations", {}).status == 200)
+            assert processes.ended() is None
