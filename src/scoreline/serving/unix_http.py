@@ -40,7 +40,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Refuse another method, or what can't be read; http.server calls this, and would answer in HTML."""
-        if code != HTTPStatus.NOT_IMPLEMENTED:
+        if code not in (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.METHOD_NOT_ALLOWED):
             self.answer_problem(Problem(400, "bad-request", "expected a request of at most 100 headers"))
             return
         problem = Problem(405, "method-not-allowed", f"expected {self.allowed} {self.route}")
