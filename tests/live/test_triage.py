@@ -17,7 +17,7 @@ from approval import (
     starting,
     wait_until_ready,
 )
-from servers import ask, folders
+from servers import ask, folders, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +47,7 @@ def test_feature_train_and_refresh_bring_new_data_into_a_running_server(start_tr
     with start_triage() as server:
         wait_until_ready(server)
         before = ask_afresh(server.port, stock.bodies[0])
+        wait_until(lambda: len(server.workers()) == 2)  # it is ready with the first
         started = {process.pid for process in server.look()}
         with Load(server.port, stock.bodies, stock.read, threads=2) as load:
             stock.count(1)
