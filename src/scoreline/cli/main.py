@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,7 +22,11 @@ from scoreline.cli.train import train
 from scoreline.cli.up import up
 from scoreline.errors import ScorelineError, SettingError
 
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
 FAILED, MISUSED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+_AGAIN_S = 0.01  # until a signal that was lost comes again
 _signals: list[int] = []  # the SIGTERMs that came
 
 
@@ -52,6 +57,8 @@ for command in (check, feature, train, serve, inference, up, refresh, status, ro
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 misused, 130 Ctrl-C, 143 SIGTERM."""
     signal.signal(signal.SIGTERM, _terminate)  # the first process of a container would ignore it
+    signal.signal(signal.SIGALRM, _come_again)
+    sys.unraisablehook = _keep_signals
     code = run(sys.argv[1:])
     if code in (INTERRUPTED, TERMINATED):
         for stream in (sys.stdout, sys.stderr):
@@ -63,6 +70,21 @@ def main() -> None:
 def _terminate(number: int, frame: FrameType | None) -> None:
     _signals.append(number)
     raise Terminated
+
+
+def _keep_signals(dropped: UnraisableHookArgs) -> None:
+    """Let a signal come again that landed in a finalizer or a C callback, where Python drops what is raised.
+
+    An import alone runs hundreds of these; the command would go on as if nobody had asked it to end.
+    """
+    if isinstance(dropped.exc_value, Terminated | KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+    else:
+        sys.__unraisablehook__(dropped)
+
+
+def _come_again(number: int, frame: FrameType | None) -> None:
+    raise Terminated if _signals else KeyboardInterrupt
 
 
 def run(arguments: list[str]) -> int:
