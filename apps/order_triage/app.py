@@ -12,6 +12,7 @@ from scoreline import (
     Text,
     Time,
     decision,
+    features_from,
     hour_of_day,
     latest,
     lookup,
@@ -51,6 +52,7 @@ payments = app.table(
     "payments",
     key=["order_id", "customer_id"],
     time="timestamp",
+    in_request=True,  # of an order placed just now, the caller may be the only one to know it
     columns={
         "order_id": Text,
         "customer_id": Text,
@@ -129,6 +131,7 @@ app.reply(
     recommendation=decision("recommendation"),
     reason=reason("recommendation"),
     fulfilment_probability=probability("fulfilment_probability", digits=4),
+    features_from=features_from(),
 )
 
 

@@ -188,6 +188,7 @@ def triage_answer(row: dict[str, Any], chance: float) -> dict[str, Any]:
         "recommendation": decision,
         "reason": {"rule": name, **looked_at},
         "fulfilment_probability": chance,
+        "features_from": "table",
     }
 
 

@@ -12,6 +12,7 @@ from scoreline.app.heads import Rule, feature
 from scoreline.app.reply import (
     band,
     decision,
+    features_from,
     left_out,
     offered,
     outside_support,
@@ -33,6 +34,7 @@ __all__ = [
     "band",
     "decision",
     "feature",
+    "features_from",
     "hour_of_day",
     "latest",
     "left_out",

@@ -249,6 +249,12 @@ SETTINGS = (
         "Unreadable rows that a table may have in any case; the larger of the two counts.",
     ),
     Setting(
+        "history_days", ("SCORELINE_HISTORY_DAYS",), _positive_int, "a whole number of days above 0, for example 400",
+        "days", None,
+        "How far back the online store keeps rows of joined tables for new rows of the spine, from the newest row on. "
+        "Default: all that the tables hold.",
+    ),
+    Setting(
         "url", ("SCORELINE_URL",), str, "an address", "", None,
         "The server that `inference` asks. Default: http://127.0.0.1 and the port.",
     ),
@@ -295,6 +301,7 @@ class Settings:
     default_accept: str | None
     max_bad_percent: float
     max_bad_rows: int
+    history_days: int | None
     url: str | None
     concurrency: int
     inference_timeout_s: int

@@ -47,17 +47,26 @@ def test_changed_data_give_another_digest(order_triage, stamped, write, build, c
     assert build(order_triage).digest != digest
 
 
-def test_what_changes_no_feature_changes_no_digest(order_triage, stamped, write, build):
-    digest = read_stamp(stamped).digest
-    write(inventory=["008,2021-07-03,9", *TABLES["inventory"], "007,2021-07-05,1"])
+def test_what_changes_neither_a_feature_nor_what_comes_later_changes_no_digest(order_triage, write, build):
+    others = ["008,2021-07-03,9", "007,2021-07-05,1"]
+    write(**{**TABLES, "inventory": [*others, *TABLES["inventory"]]})
+    digest = build(order_triage).digest
+    write(inventory=[*TABLES["inventory"], *others[::-1], "bad"])
     assert build(order_triage).digest == digest
+
+
+@pytest.mark.parametrize("row", ["008,2021-07-03,9", "007,2021-07-05,1", f"{'x' * 600},2021-07-05,1"])
+def test_a_row_that_orders_to_come_would_use_changes_the_digest(order_triage, stamped, write, build, row):
+    digest = read_stamp(stamped).digest
+    write(inventory=[*TABLES["inventory"], row])
+    assert build(order_triage).digest != digest
 
 
 def test_a_store_of_another_format_has_another_digest_so_that_servers_take_it_on(
     order_triage, stamped, build, monkeypatch
 ):
     digest = read_stamp(stamped).digest
-    monkeypatch.setattr("scoreline.features.build.STORE_FORMAT", 3)
+    monkeypatch.setattr("scoreline.features.build.STORE_FORMAT", 4)
     assert build(order_triage).digest != digest
     assert len(list((stamped / "store").iterdir())) == 2
 

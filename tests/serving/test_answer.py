@@ -38,8 +38,8 @@ def test_one_record_is_answered_with_the_declared_reply(ask, orders):
     reply = ask(text({name: row[name] for name in KEY}), headers=JSON)
     body = reply.json()
     assert (reply.status, reply.headers["Content-Type"]) == (200, "application/json")
-    assert list(body) == ["order_id", "recommendation", "reason", "fulfilment_probability"]
-    assert body["order_id"] == row["order_id"]
+    assert list(body) == ["order_id", "recommendation", "reason", "fulfilment_probability", "features_from"]
+    assert (body["order_id"], body["features_from"]) == (row["order_id"], "table")
     assert body["recommendation"] == "HoldCheckDelivery"
     assert body["reason"] == {"rule": "zip_not_served", "zip_code_available": False}
     assert 0 < body["fulfilment_probability"] < 1

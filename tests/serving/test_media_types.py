@@ -89,7 +89,7 @@ def test_the_same_replies_come_whatever_type_was_sent_and_asked_for(ask, keys, g
     assert (reply.status, reply.headers["Content-Type"]) == (200, asked)
     if asked == CSV:
         expected = [
-            [r["order_id"], r["recommendation"], r["reason"]["rule"], str(r["fulfilment_probability"])]
+            [r["order_id"], r["recommendation"], r["reason"]["rule"], str(r["fulfilment_probability"]), "table"]
             for r in expected
         ]
         assert replies_in(reply) == expected
@@ -266,7 +266,7 @@ def test_inputs_are_scored_as_the_record_that_they_were_made_from(ask, service, 
     found = ask(body, headers={"Content-Type": JSON}).json()
     expected = ask(body_of(keys, KEY, JSON), headers={"Content-Type": JSON}).json()
     assert (found if by == "name" else found["predictions"]) == [
-        {name: value for name, value in reply.items() if name != "order_id"} for reply in expected
+        {name: value for name, value in reply.items() if name not in ("order_id", "features_from")} for reply in expected
     ]
 
 
@@ -275,7 +275,7 @@ def test_both_kinds_may_stand_in_one_body(ask, keys, asked):
     body = [dict(zip(KEY, keys[0], strict=True)), [13, 86, "OK", True, 2, "CREDIT_CARD"]]
     found = replies_in(ask(json.dumps(body).encode(), headers={"Content-Type": JSON, "Accept": asked}))
     if asked == CSV:
-        assert [len(line) for line in found] == [4, 3]
+        assert [len(line) for line in found] == [5, 3]
         assert found[1][:2] == ["Deliver", "all_clear"]
     else:
         assert ["order_id" in reply for reply in found] == [True, False]
@@ -340,7 +340,7 @@ def test_each_line_that_goes_into_a_batch_job_comes_out_for_any_split(ask, batch
 def test_a_header_in_a_batch_job_gives_a_header(ask, batch, keys):
     body = ",".join(KEY).encode() + b"\n" + body_of(keys, KEY, CSV)
     lines = ask(body, headers={"Content-Type": CSV}, of=batch).body.decode().splitlines()
-    assert lines[0] == "order_id,recommendation,reason,fulfilment_probability"
+    assert lines[0] == "order_id,recommendation,reason,fulfilment_probability,features_from"
     assert len(lines) == 5
 
 

@@ -106,7 +106,7 @@ def test_rows_come_back_as_they_went_in(tmp_path_factory, rows):
 
 def test_what_the_writer_says_of_itself_is_kept(store_of):
     assert store_of([], plan="abc", columns={"x": {"type": "text"}}).read_meta() == {
-        "format": 2,
+        "format": 3,
         "plan": "abc",
         "columns": {"x": {"type": "text"}},
     }
@@ -159,9 +159,9 @@ def test_a_store_can_be_read_again_after_it_was_closed(store_of):
 
 
 def test_a_store_of_another_format_is_refused(store_of, monkeypatch):
-    monkeypatch.setattr(writer, "FORMAT", 3)
+    monkeypatch.setattr(writer, "FORMAT", 4)
     store = store_of([])
-    with pytest.raises(StoreError, match=r"0\.lmdb: is store format 3; this version reads 2\. Run `scoreline feature`"):
+    with pytest.raises(StoreError, match=r"0\.lmdb: is store format 4; this version reads 3\. Run `scoreline feature`"):
         store.read_meta()
 
 
@@ -170,7 +170,7 @@ def test_a_store_of_format_1_and_one_that_was_not_finished_are_refused(tmp_path)
         path = tmp_path / f"{name}.lmdb"
         with lmdb.open(str(path), subdir=False, lock=False) as env, env.begin(write=True) as transaction:
             transaction.put(key, msgspec.msgpack.encode({"format": 1}))
-        with pytest.raises(StoreError, match="is store format unknown; this version reads 2"):
+        with pytest.raises(StoreError, match="is store format unknown; this version reads 3"):
             EmbeddedStore(path).read_meta()
 
 

@@ -12,6 +12,7 @@ from scoreline.app.features import Feature
 from scoreline.errors import FeatureError
 
 Array = np.ndarray[Any, Any]
+_MICROSECONDS = np.dtype("datetime64[us]")
 _NAT = np.iinfo(np.int64).min  # as int64, that is what NaT is
 
 
@@ -22,7 +23,7 @@ def as_array(values: Sequence[Any], kind: ColumnType) -> Array:
         array[:] = values
         return array
     if isinstance(kind, Time):
-        return np.array([_NAT if v is None else v for v in values], np.int64).view("datetime64[us]")
+        return np.array([_NAT if v is None else v for v in values], np.int64).view(_MICROSECONDS)
     return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
 
 
@@ -31,7 +32,7 @@ def as_plain(array: Array, kind: ColumnType) -> list[Any]:
     if isinstance(kind, (Text, Category)):
         return array.tolist()
     if isinstance(kind, Time):
-        return [None if v == _NAT else v for v in array.astype("datetime64[us]").view(np.int64).tolist()]
+        return [None if v == _NAT else v for v in array.astype(_MICROSECONDS, copy=False).view(np.int64).tolist()]
     plain = {Integer: int, Boolean: bool}.get(type(kind), float)
     return [None if v != v else plain(v) for v in array.tolist()]
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from scoreline.errors import AppError
 
+_MICROSECONDS = np.dtype("datetime64[us]")
+_NAT = np.iinfo(np.int64).min  # what NaT is as a number
 _SECOND_US, _HOUR_US, _DAY_US = 1_000_000, 3_600_000_000, 86_400_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # what a datetime can hold in every zone; times beyond (9999-12-31T23:59:59 is a popular "never") have the offset there
@@ -40,14 +42,15 @@ def hour_of_day(times: np.ndarray[Any, Any], zone: str = "UTC") -> np.ndarray[An
     >>> hour_of_day(np.array(["2021-07-04T23:31:02"], dtype="datetime64[us]"), "Europe/Berlin")
     array([1])
     """
-    micros = times.astype("datetime64[us]").astype(np.int64)
-    null = np.isnat(times)
-    if null.any():
+    micros = times.astype(_MICROSECONDS, copy=False).view(np.int64)
+    null = micros == _NAT
+    has_null = null.any()
+    if has_null:
         micros = np.where(null, 0, micros)
     if zone != "UTC":
         micros = micros + _offsets_us(micros, zone)
     hours: np.ndarray[Any, Any] = micros // _HOUR_US % 24
-    return np.where(null, np.nan, hours) if null.any() else hours
+    return np.where(null, np.nan, hours) if has_null else hours
 
 
 def _offsets_us(micros: np.ndarray[Any, Any], zone: str) -> np.ndarray[Any, Any]:

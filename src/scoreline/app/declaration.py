@@ -12,6 +12,7 @@ from scoreline.app.columns import ColumnType
 from scoreline.app.features import Feature, resolve_features, spine_columns_of
 from scoreline.app.heads import Head, Rule, RulesHead, TreesHead, declare_rules, declare_trees
 from scoreline.app.hyperparameters import Hyperparameters, declare_hyperparameters
+from scoreline.app.new_rows import NewRowColumns, check_brought, new_row_columns
 from scoreline.app.reply import Ranked, Reason, ReplyField, declare_csv, declare_reply
 from scoreline.app.request import Request, declare_request
 from scoreline.app.table import Column, Table, check_distinct, declare_reference, declare_table
@@ -81,6 +82,7 @@ class App:
         time: str | None = None,
         file: str | Sequence[str] | None = None,
         multiline: bool = False,
+        in_request: bool = False,
     ) -> Table:
         """Declare a raw input.
 
@@ -99,8 +101,13 @@ class App:
         multiline : bool
             Quoted fields of the CSV file may hold newlines. By default a line is a record, so that
             a torn quote costs its own line only.
+        in_request : bool
+            A client that sends a row of the spine which is not in the table yet may bring this table's row of it: the
+            payment of an order just placed, say. It sends the features taken from it, by their names.
         """
-        table = declare_table(name, key=key, columns=columns, time=time, file=file, multiline=multiline)
+        table = declare_table(
+            name, key=key, columns=columns, time=time, file=file, multiline=multiline, in_request=in_request
+        )
         return self._add_table(table)
 
     def reference_table(
@@ -151,6 +158,7 @@ class App:
         if not features:
             raise AppError("features: expected at least one feature")
         self._features = resolve_features(spine, features)
+        check_brought(spine, self._features)
         self._spine = spine
 
     def head(
@@ -297,6 +305,13 @@ class App:
     def declared_request(self) -> Request | None:
         """What a client sends, None where it sends the spine's key."""
         return self._request
+
+    @property
+    def new_row(self) -> NewRowColumns | None:
+        """What a client sends of a row that is not in the feature table; None where it sends no key."""
+        if self._request is not None:
+            return None
+        return new_row_columns(self.spine, {feature.name: feature for feature in self._features})
 
     @property
     def declared_hyperparameters(self) -> Hyperparameters:

@@ -120,6 +120,15 @@ class Count:
 
 
 @dataclass(frozen=True)
+class FeaturesFrom:
+    """Where the features came from: the feature table, or made for this request (see `features_from`)."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return the field as JSON-able data."""
+        return {"features_from": list(ORIGINS)}
+
+
+@dataclass(frozen=True)
 class Ranked:
     """A list with an entry for each row of the reference table, best first (see `ranked`)."""
 
@@ -131,15 +140,21 @@ class Ranked:
         return {"ranked": self.by, "fields": {name: entry.describe() for name, entry in self.fields.items()}}
 
 
-EntryField = Echo | Decision | Reason | Probability | Probabilities | Band | OutsideSupport
+EntryField = Echo | FeaturesFrom | Decision | Reason | Probability | Probabilities | Band | OutsideSupport
 OfHead = Decision | Reason | Probability | Probabilities | Band | OutsideSupport
 ReplyField = EntryField | Count | Ranked
 decision, outside_support = Decision, OutsideSupport
+ORIGINS = TABLE, LIVE = "table", "live"
 
 
 def reason(head: str, *, of_last: bool = True) -> Reason:
     """Give the rule that held and what it looked at; with `of_last=False` null where it was the last rule."""
     return Reason(head, of_last)
+
+
+def features_from() -> FeaturesFrom:
+    """Give `"table"` where features are those of the feature table, `"live"` where they were made for the request."""
+    return FeaturesFrom()
 
 
 def probability(head: str, *, of: str | None = None, digits: int = 4) -> Probability:
@@ -222,7 +237,7 @@ def declare_reply(
 def _declare_outer(table: Table, each: Table, heads: Mapping[str, Head], name: str, given: object) -> ReplyField:
     """Check a field beside the ranked list: about the record, not about a row of the reference table."""
     where = f"reply field '{name}'"
-    if isinstance(given, Count):
+    if isinstance(given, (Count, FeaturesFrom)):
         return given
     if isinstance(given, Column) and given.table is table:
         return Echo(given.name, "field")
@@ -242,6 +257,8 @@ def _declare_entry(
     table: Table, heads: Mapping[str, Head], name: str, given: object, *, keys_alone: bool
 ) -> EntryField:
     where = f"reply field '{name}'"
+    if isinstance(given, FeaturesFrom):
+        return given
     if isinstance(given, Column):
         allowed = table.spec.key if keys_alone else tuple(table.spec.columns)
         if given.table is not table or given.name not in allowed:
@@ -251,7 +268,7 @@ def _declare_entry(
     if not isinstance(given, (Decision, Reason, Probability, Probabilities, Band, OutsideSupport)):
         raise AppError(
             f"{where}: expected a {'key ' if keys_alone else ''}column, decision(), reason(), probability(), "
-            f"probabilities(), band() or outside_support(), got {given!r}"
+            f"probabilities(), band(), outside_support() or features_from(), got {given!r}"
         )
     if given.head not in heads:
         raise AppError(f"{where}: no head '{given.head}'.{did_you_mean(given.head, heads)}")
@@ -266,7 +283,7 @@ def of_heads(fields: Mapping[str, ReplyField]) -> dict[str, EntryField]:
     """
     listed = [kind for kind in fields.values() if isinstance(kind, Ranked)]
     among: Mapping[str, Any] = listed[0].fields if listed else fields
-    return {name: kind for name, kind in among.items() if not isinstance(kind, (Echo, Count))}
+    return {name: kind for name, kind in among.items() if not isinstance(kind, (Echo, Count, FeaturesFrom))}
 
 
 def _check_suits(where: str, given: OfHead, head: Head) -> None:

@@ -47,6 +47,7 @@ class TableSpec:
     columns : name -> type, in declared order
     multiline : quoted fields of its CSV file may hold newlines
     reference : what is declared of a reference table; None for any other
+    in_request : a client that sends a new row of the spine may bring this table's row of it
     """
 
     name: str
@@ -56,6 +57,7 @@ class TableSpec:
     columns: Mapping[str, ColumnType]
     multiline: bool = False
     reference: Reference | None = None
+    in_request: bool = False
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -103,6 +105,7 @@ def declare_table(
     file: str | Sequence[str] | None,
     multiline: bool = False,
     reference: Reference | None = None,
+    in_request: bool = False,
 ) -> Table:
     """Check a table's declaration and make it; AppError says what is wrong."""
     where = f"table '{name}'"
@@ -131,7 +134,7 @@ def declare_table(
     for given in files:
         if "/" in given or not given.endswith((".csv", ".parquet")):
             raise AppError(f"{where}: file='{given}': expected a bare name that ends in .csv or .parquet")
-    return Table(TableSpec(name, files, keys, time, types, multiline, reference))
+    return Table(TableSpec(name, files, keys, time, types, multiline, reference, in_request))
 
 
 def declare_reference(name: str, rows: object, stale_after_s: object) -> Reference:

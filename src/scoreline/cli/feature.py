@@ -42,6 +42,7 @@ def run_feature(settings: Settings) -> list[str]:
             max_bad_percent=settings.max_bad_percent,
             max_bad_rows=settings.max_bad_rows,
             reference_data=folder,
+            history_days=settings.history_days,
         )
     lines = feature_lines(report, settings.results)
     click.echo("\n".join(lines))

@@ -19,6 +19,7 @@ from scoreline.app.declaration import App
 from scoreline.errors import TableError
 from scoreline.features.arrays import apply_functions
 from scoreline.features.engines.embedded import EmbeddedEngine, TableLoad
+from scoreline.features.history import History
 from scoreline.features.plan import Plan, make_plan
 from scoreline.features.selfcheck import check_features
 from scoreline.features.stamp import CSV_FILE, PARQUET_FILE, STAMP_FILE, TARGETS_FILE, Stamp, describe_file
@@ -47,6 +48,7 @@ class FeatureReport:
     reached : table -> how many spine rows its rows set aside would have reached
     unplaced : table -> how many of its rows set aside have no readable key, so that nobody can tell
     checked : feature rows compared with the plain loop
+    states : digest of the joined tables' rows in the online store; empty without one
     """
 
     loads: list[TableLoad]
@@ -55,6 +57,7 @@ class FeatureReport:
     reached: dict[str, int] = field(default_factory=dict)
     unplaced: dict[str, int] = field(default_factory=dict)
     checked: int = 0
+    states: str = ""
 
 
 def build_features(
@@ -66,10 +69,12 @@ def build_features(
     max_bad_percent: float,
     max_bad_rows: int,
     reference_data: Path | None = None,
+    history_days: int | None = None,
 ) -> FeatureReport:
     """Build the feature table, the targets and the online store of an app.
 
-    An app with a declared request has no online store: a request brings all that its features need.
+    An app with a declared request has no online store: a request brings all that its features need. Any other's
+    also keeps the rows of the joined tables, for rows of the spine that come later.
 
     Bad rows are written to `results/rejected/` first. Then everything is built aside, checked, and
     put in place at once; on any error the last good results stay.
@@ -78,6 +83,7 @@ def build_features(
     ----------
     max_bad_percent, max_bad_rows : a table may have the larger of the two of unreadable rows
     reference_data : folder with the reference tables' files; None: they are in `data` too
+    history_days : the store keeps so many days of those rows, back from the newest row of all; None: all of them
 
     Raises
     ------
@@ -100,9 +106,10 @@ def build_features(
         _set_aside(plan, engine, report, results / REJECTED_FOLDER)
         _refuse_bad_tables(report, results / REJECTED_FOLDER, max_bad_percent, max_bad_rows)
         store = staging / _BUILDING_STORE if has_store else None
-        lines = _write_tables(plan, engine, staging, store)
+        history = History(plan, engine, report.loads, history_days)
+        lines, report.states = _write_tables(plan, engine, staging, store, history)
         report.rows = len(lines)
-        report.checked = check_features(plan, engine, staging / PARQUET_FILE, store, lines)
+        report.checked = check_features(plan, engine, staging / PARQUET_FILE, store, lines, since_us=history.since_us)
         _stamp(plan, engine, report, staging)
         stack.close()
         for left in sorted(work.rglob("*"), reverse=True):
@@ -146,20 +153,27 @@ def _refuse_bad_tables(report: FeatureReport, folder: Path, percent: float, at_l
         raise TableError("\n".join(str(error) for error in errors))
 
 
-def _write_tables(plan: Plan, engine: EmbeddedEngine, staging: Path, store_file: Path | None) -> np.ndarray[Any, Any]:
-    """Write feature table, targets and store in one pass; return each row's line in the spine's file."""
+def _write_tables(
+    plan: Plan, engine: EmbeddedEngine, staging: Path, store_file: Path | None, history: History
+) -> tuple[np.ndarray[Any, Any], str]:
+    """Write feature table, targets and store; return each row's line in the spine's file, and what the states are."""
     schema = pa.schema([(name, arrow_type(kind)) for name, kind in plan.columns.items()])
     target_schema = pa.schema([(name, arrow_type(plan.spine.columns[name])) for name in plan.targets])
     written = pa.schema([(field.name, pa.string() if _is_time(field.type) else field.type) for field in schema])
-    meta = {"plan": plan.digest, "columns": {name: kind.describe() for name, kind in plan.columns.items()}}
+    meta = {
+        "plan": plan.digest,
+        "columns": {name: kind.describe() for name, kind in plan.columns.items()},
+        **history.describe(),
+    }
     lines = [np.array([], np.int64)]
     with (
         pq.ParquetWriter(staging / PARQUET_FILE, schema, compression="zstd") as parquet,
         pq.ParquetWriter(staging / TARGETS_FILE, target_schema, compression="zstd") as targets,
         pyarrow.csv.CSVWriter(staging / CSV_FILE, written, write_options=_csv_options(written.names)) as csv,
         contextlib.nullcontext() if store_file is None else StoreWriter(store_file, len(plan.spine.key), meta) as store,
-        Progress("features", engine.count(plan.spine), "rows") as progress,
+        contextlib.ExitStack() as stack,
     ):
+        progress = stack.enter_context(Progress("features", engine.count(plan.spine), "rows"))
         for joined, batch in _feature_batches(plan, engine, schema):
             parquet.write_batch(batch)
             targets.write_batch(
@@ -170,7 +184,10 @@ def _write_tables(plan: Plan, engine: EmbeddedEngine, staging: Path, store_file:
                 store.add_batch(batch)
             lines.append(joined.column(LINE).to_numpy())
             progress.advance(batch.num_rows)
-    return np.concatenate(lines)
+        stack.close()
+        if store is not None:
+            history.write(store)
+    return np.concatenate(lines), "" if store is None else f"{store.states_digest} {history.since_us}"
 
 
 def _feature_batches(
@@ -185,8 +202,9 @@ def _feature_batches(
 def _stamp(plan: Plan, engine: EmbeddedEngine, report: FeatureReport, staging: Path) -> None:
     csv_digest = sha256_of(staging / CSV_FILE)
     has_store = (staging / _BUILDING_STORE).exists()
-    # A store of another format is other content: with the digest of old, servers would go on with the file of old.
-    content = f"{plan.digest} {csv_digest}" + (f" store {STORE_FORMAT}" if has_store else "")
+    # A store of another format, or with other rows for what comes later, is other content: with the digest of old,
+    # servers would go on with the file of old.
+    content = f"{plan.digest} {csv_digest}" + (f" store {STORE_FORMAT} {report.states}" if has_store else "")
     report.digest = hashlib.sha256(content.encode()).hexdigest()
     store = None
     if has_store:

@@ -31,6 +31,11 @@ class Join:
     table: TableSpec
     columns: dict[str, str]
 
+    @property
+    def taken(self) -> tuple[str, ...]:
+        """The columns of `table` that features take, each once."""
+        return tuple(dict.fromkeys(self.columns.values()))
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -55,6 +60,11 @@ class Plan:
         """The feature table's columns in order: key, event time, features."""
         own = {name: self.spine.columns[name] for name in self.spine.required}
         return own | {feature.name: feature.type for feature in self.features}
+
+    @cached_property
+    def kept(self) -> tuple[Join, ...]:
+        """The joins whose rows an online store keeps for new rows; reference tables are in memory."""
+        return tuple(join for join in self.joins if join.table.reference is None)
 
     @cached_property
     def tables(self) -> tuple[TableSpec, ...]:

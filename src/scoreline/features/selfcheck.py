@@ -20,6 +20,7 @@ from scoreline.features.arrays import apply_functions
 from scoreline.features.engines.embedded import EmbeddedEngine
 from scoreline.features.plan import Join, Plan
 from scoreline.store.embedded import EmbeddedStore
+from scoreline.store.states import UNTIMED_US, Wanted
 from scoreline.tables.read import LINE
 from scoreline.tables.typed import arrow_type
 
@@ -28,7 +29,13 @@ _MISMATCH = "the feature table failed its own check and nothing was replaced"
 
 
 def check_features(
-    plan: Plan, engine: EmbeddedEngine, parquet: Path, store: Path | None, lines: np.ndarray[Any, Any]
+    plan: Plan,
+    engine: EmbeddedEngine,
+    parquet: Path,
+    store: Path | None,
+    lines: np.ndarray[Any, Any],
+    *,
+    since_us: int | None = None,
 ) -> int:
     """Check a feature table that was just built; return how many rows were compared.
 
@@ -36,6 +43,7 @@ def check_features(
     ----------
     store : its online store; None where the app has none
     lines : int64, for each row of the feature table its line in the spine's file
+    since_us : how far back the store keeps rows of the joined tables; None: all of them
 
     Raises
     ------
@@ -60,8 +68,29 @@ def check_features(
         if reader is not None and reader.get(tuple(got[n] for n in plan.spine.key)) != store_row(list(got.values())):
             raise FeatureError(f"{_MISMATCH}: line {lines[position]} is not in the online store as in the table")
     if reader is not None:
+        _check_states(plan, reader, built, since_us)
+    if reader is not None:
         reader.close()
     return len(positions)
+
+
+def _check_states(plan: Plan, store: EmbeddedStore, built: Sequence[dict[str, Any]], since_us: int | None) -> None:
+    """Check that the rows kept for what comes later give each row of the table what it has."""
+    for row in built:
+        plain = dict(zip(row, store_row(list(row.values())), strict=True))
+        as_of_us = UNTIMED_US if plan.spine.time is None else plain[plan.spine.time]
+        joins = [join for join in plan.kept if all(part in plain for part in join.table.key)]
+        if since_us is not None and as_of_us < since_us:
+            continue
+        wanted = [Wanted(join.table.name, tuple(plain[part] for part in join.table.key), as_of_us) for join in joins]
+        for join, state in zip(joins, store.newest(wanted), strict=True):
+            found = {} if state is None else dict(zip(join.taken, state.values, strict=True))
+            for name, column in join.columns.items():
+                if found.get(column) != plain[name]:
+                    raise FeatureError(
+                        f"{_MISMATCH}: '{name}' of {tuple(row[n] for n in plan.spine.key)} is {plain[name]!r}, the "
+                        f"store's rows of '{join.table.name}' give {found.get(column)!r}"
+                    )
 
 
 def plain_rows(plan: Plan, engine: EmbeddedEngine, lines: Sequence[int]) -> list[dict[str, Any]]:

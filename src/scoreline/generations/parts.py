@@ -13,7 +13,7 @@ from scoreline.errors import GenerationError, StampError
 from scoreline.features.plan import make_plan
 from scoreline.generations.manifest import MODEL_FOLDER, STORE_FILE, TABLES_FOLDER, Generation, read_manifest
 from scoreline.model.artifact import Artifact, check_belongs, load_artifact
-from scoreline.predictor import InputScorer, LiveScorer, Predictor, ReferenceData, StoredScorer
+from scoreline.predictor import InputScorer, LiveScorer, NewRows, Predictor, ReferenceData, StoredScorer
 from scoreline.store.embedded import EmbeddedStore
 
 MakePredictor = Callable[[App, Artifact], Predictor]
@@ -70,7 +70,8 @@ def load_parts(
     }
     scorer: StoredScorer | LiveScorer
     if store is not None:
-        scorer = StoredScorer(app, artifact, predictor, store, generation.columns)
+        new_rows = NewRows(app, store, generation.columns, {name: data for name, (_, data) in tables.items()})
+        scorer = StoredScorer(app, artifact, predictor, store, generation.columns, new_rows)
     else:
         scorer = LiveScorer(app, artifact, predictor, {name: data for name, (_, data) in tables.items()})
     return Parts(generation, artifact, predictor, store, tables, scorer, InputScorer(app, artifact, predictor))

@@ -3,6 +3,7 @@
 from scoreline.predictor.direct import InputRow, InputScorer
 from scoreline.predictor.heads import Outputs, Predictor, check_golden
 from scoreline.predictor.live import LiveScorer, Options, Sent
+from scoreline.predictor.new_rows import NewRow, NewRows, StateSource
 from scoreline.predictor.reference import ReferenceData
 from scoreline.predictor.stored import Key, Missing, RowSource, StoredScorer
 
@@ -12,12 +13,15 @@ __all__ = [
     "Key",
     "LiveScorer",
     "Missing",
+    "NewRow",
+    "NewRows",
     "Options",
     "Outputs",
     "Predictor",
     "ReferenceData",
     "RowSource",
     "Sent",
+    "StateSource",
     "StoredScorer",
     "check_golden",
 ]

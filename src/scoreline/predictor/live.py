@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from scoreline.app.arrays import Array, as_array, as_plain, call_function, locke
 from scoreline.app.columns import Category
 from scoreline.app.declaration import App
 from scoreline.app.features import Feature, Lookup, key_of, live_order
-from scoreline.app.reply import Count, Echo, Ranked
+from scoreline.app.reply import LIVE, Count, Echo, FeaturesFrom, Ranked
 from scoreline.app.table import Column
 from scoreline.model.artifact import Artifact
 from scoreline.model.inputs import Inputs, Matrix, inputs_of
@@ -53,22 +53,28 @@ class LiveFeatures:
     Parameters
     ----------
     tables : name -> reference table
+    only : names of the features to make; None: all
     """
 
-    def __init__(self, app: App, tables: Mapping[str, ReferenceData]) -> None:
+    def __init__(self, app: App, tables: Mapping[str, ReferenceData], only: Collection[str] | None = None) -> None:
         self._tables = tables
-        self._order = live_order(app.feature_list)
-        self._names = {feature.name for feature in self._order}
+        order = live_order(app.feature_list)
+        self._names = {feature.name for feature in order}
         self._spine = frozenset(app.spine.spec.columns)
+        self._steps = [
+            (feature, [(name, self._is_column(feature, name)) for name in _makings(feature)])
+            for feature in order
+            if only is None or feature.name in only
+        ]
 
     def extend(self, columns: Arrays, known: Arrays) -> Arrays:
         """Return the `known` features and all that can be made from them and `columns` of the spine."""
         features = dict(known)
-        for feature in self._order:
-            if feature.name not in features and all(
-                name in (columns if self._is_column(feature, name) else features) for name in _makings(feature)
-            ):
-                features[feature.name] = locked(self._make(feature, columns, features))
+        for feature, makings in self._steps:
+            if feature.name not in features:
+                taken = [(columns if is_column else features).get(name) for name, is_column in makings]
+                if not any(array is None for array in taken):
+                    features[feature.name] = locked(self._make(feature, cast(list[Array], taken)))
         return features
 
     def _is_column(self, feature: Feature, name: str) -> bool:
@@ -77,16 +83,14 @@ class LiveFeatures:
             return name in self._spine
         return isinstance(feature.source, Column) or name == feature.name or name not in self._names
 
-    def _make(self, feature: Feature, columns: Arrays, features: Arrays) -> Array:
-        makings = {n: (columns if self._is_column(feature, n) else features)[n] for n in _makings(feature)}
+    def _make(self, feature: Feature, makings: list[Array]) -> Array:
         if isinstance(feature.source, Column):
-            return makings[feature.source.name]
+            return makings[0]
         if isinstance(feature.source, Lookup):
             column = feature.source.column
-            return self._tables[column.table.spec.name].lookup(column.name, _alike(list(makings.values())))
-        arguments = dict(zip(makings, _alike(list(makings.values())), strict=True))
-        with np.errstate(all="ignore"):
-            return call_function(feature, arguments, len(next(iter(arguments.values()))))
+            return self._tables[column.table.spec.name].lookup(column.name, _alike(makings))
+        alike = _alike(makings)
+        return call_function(feature, dict(zip(feature.arguments, alike, strict=True)), len(alike[0]))
 
 
 class LiveScorer:
@@ -158,7 +162,8 @@ class LiveScorer:
         if self._plain is not None:
             return self._score_plain(records, self._plain)
         sent = {n: [record.values[part] for record in records] for part, n in enumerate(self._fields)}
-        features = self._live.extend(_arrays(sent, self._fields), {})
+        with np.errstate(all="ignore"):
+            features = self._live.extend(_arrays(sent, self._fields), {})
         matrix = np.empty((len(records), len(self._inputs.names)))
         for name in self._inputs.names:
             matrix[:, self._inputs.position(name)] = _codes(self._inputs, name, features[name])
@@ -188,7 +193,8 @@ class LiveScorer:
         """Score one record against the rows of the reference table, as one matrix."""
         sent = dict(zip(self._fields, record.values, strict=True))
         one = _arrays({name: [value] for name, value in sent.items()}, self._fields)
-        features = self._live.extend({**one, **self._columns}, self._known)
+        with np.errstate(all="ignore"):
+            features = self._live.extend({**one, **self._columns}, self._known)
         keys = record.options.keys if record.options.keys is not None else options.keys
         wanted, unknown = _select(each, keys)
         chosen = self._where(features, wanted)
@@ -299,4 +305,6 @@ def _select(each: ReferenceData, keys: Sequence[Any] | None) -> tuple[np.ndarray
 def _outer(given: Any, sent: Mapping[str, Any], counts: Mapping[str, int], entries: list[dict[str, Any]]) -> Any:
     if isinstance(given, Echo):
         return sent[given.column]
+    if isinstance(given, FeaturesFrom):
+        return LIVE
     return counts[given.what] if isinstance(given, Count) else entries

@@ -12,10 +12,12 @@ from scoreline.app.columns import ColumnType, Time
 from scoreline.app.declaration import App
 from scoreline.app.heads import RulesHead, TreesHead
 from scoreline.app.reply import (
+    LIVE,
     Band,
     Decision,
     Echo,
     EntryField,
+    FeaturesFrom,
     OutsideSupport,
     Probabilities,
     Probability,
@@ -36,12 +38,14 @@ class Scored:
     outputs : as `Predictor.predict` gives them, as lists
     echo : column name -> its values, of the record or of the reference table
     raw : feature name -> its plain values
+    origin : where the features came from, as `features_from` says it
     """
 
     rows: int
     outputs: Mapping[str, list[Any] | None]
     echo: Callable[[str], Sequence[Any]]
     raw: Callable[[str], Sequence[Any]]
+    origin: str = LIVE
 
 
 Writer = Callable[[Scored], Sequence[Any]]
@@ -95,6 +99,8 @@ def _writer(app: App, artifact: Artifact, given: EntryField) -> Writer:
     if isinstance(given, Echo):
         column = given.column
         return lambda scored: scored.echo(column)
+    if isinstance(given, FeaturesFrom):
+        return lambda scored: [scored.origin] * scored.rows
     head = app.heads[given.head]
     if isinstance(given, Probability):
         digits, take = given.digits, chances_of(app, given)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from scoreline.app.declaration import App
+from scoreline.app.reply import LIVE, TABLE
 from scoreline.model.artifact import Artifact
 from scoreline.model.inputs import inputs_of
 from scoreline.predictor.heads import Predictor, SingleRow
+from scoreline.predictor.new_rows import NewRow, NewRows
 from scoreline.predictor.replies import Scored, as_dicts, as_lists, writers_of
 
 Key = tuple[str | int, ...]
@@ -24,9 +26,15 @@ class RowSource(Protocol):
 
 @dataclass(frozen=True)
 class Missing:
-    """There is no row of this key."""
+    """There is no row of this key.
+
+    Attributes
+    ----------
+    lacks : what a new row would need beside what was sent
+    """
 
     key: Key
+    lacks: tuple[str, ...] = ()
 
 
 class StoredScorer:
@@ -36,11 +44,19 @@ class StoredScorer:
     ----------
     predictor : has `predict`, as `Predictor` does
     columns : the columns of the rows that `source` gives, in order
+    new_rows : makes the rows of keys that are not in the table; None: they are missing
     """
 
     def __init__(
-        self, app: App, artifact: Artifact, predictor: Predictor, source: RowSource, columns: Sequence[str]
+        self,
+        app: App,
+        artifact: Artifact,
+        predictor: Predictor,
+        source: RowSource,
+        columns: Sequence[str],
+        new_rows: NewRows | None = None,
     ) -> None:
+        self.new_rows = new_rows
         self._predictor, self._source = predictor, source
         self._inputs = inputs_of(app)
         self._taken = [columns.index(name) for name in self._inputs.names]
@@ -57,29 +73,40 @@ class StoredScorer:
         """
         rows = [self._source.get(key) for key in keys]
         found = [(key, row) for key, row in zip(keys, rows, strict=True) if row is not None]
-        replies = iter(self._replies(found))
+        replies = iter(self._replies(found, TABLE))
         return [Missing(key) if row is None else next(replies) for key, row in zip(keys, rows, strict=True)]
 
-    def _reply(self, single: SingleRow, key: Key, row: list[Any]) -> dict[str, Any]:
+    def score_new(self, rows: Sequence[NewRow]) -> list[dict[str, Any]]:
+        """Return one reply for each new row, in order; its features are made as the table's were.
+
+        Raises
+        ------
+        FeatureError
+            A feature function fails.
+        """
+        assert self.new_rows is not None
+        keys = [tuple([row.columns[part] for part in self._key_part]) for row in rows]
+        return self._replies(list(zip(keys, self.new_rows.make(rows), strict=True)), LIVE)
+
+    def _reply(self, single: SingleRow, key: Key, row: list[Any], origin: str) -> dict[str, Any]:
         values = [row[position] for position in self._taken]
         outputs = single.predict(self._inputs.encode_one(values))
         raw = dict(zip(self._inputs.names, values, strict=True))
         part = self._key_part
-        scored = Scored(1, outputs, lambda name: (key[part[name]],), lambda name: (raw[name],))
+        scored = Scored(1, outputs, lambda name: (key[part[name]],), lambda name: (raw[name],), origin)
         return {name: write(scored)[0] for name, write in self._writers.items()}
 
-    def _replies(self, found: Sequence[tuple[Key, list[Any]]]) -> list[dict[str, Any]]:
+    def _replies(self, found: Sequence[tuple[Key, list[Any]]], origin: str) -> list[dict[str, Any]]:
         if not found:
             return []
         if len(found) == 1 and self._single is not None:
-            return [self._reply(self._single, *found[0])]
+            return [self._reply(self._single, *found[0], origin)]
         raw = {
             name: [row[position] for _, row in found]
             for name, position in zip(self._inputs.names, self._taken, strict=True)
         }
         outputs = self._predictor.predict(self._inputs.encode(list(raw.values())))
         part = self._key_part
-        scored = Scored(
-            len(found), as_lists(outputs), lambda name: [key[part[name]] for key, _ in found], raw.__getitem__
-        )
+        echo = lambda name: [key[part[name]] for key, _ in found]  # noqa: E731
+        scored = Scored(len(found), as_lists(outputs), echo, raw.__getitem__, origin)
         return as_dicts(self._writers, scored)

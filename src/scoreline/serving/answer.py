@@ -13,10 +13,12 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from scoreline.app.moments import now_us
 from scoreline.errors import FeatureError, ScorelineError
 from scoreline.generations.parts import Parts
-from scoreline.predictor import InputRow, Missing, Options
+from scoreline.predictor import InputRow, Missing, NewRow, Options, StoredScorer
 from scoreline.serving.codecs import BY_TYPE, NUMBERS_ALONE, TABLES, Replies, default_type, not_taken, types_given
+from scoreline.serving.kinds import SpineRow
 from scoreline.serving.media import choose_reply, parse_type
 from scoreline.serving.problems import MEDIA_TYPE, Problem
 from scoreline.serving.records import Records
@@ -29,7 +31,7 @@ PROBE_VARIABLE = "SCORELINE_PROBE_PATH"  # a path that only the supervisor knows
 PROBLEMS_TOLD = 1_000  # where no record is good; more of them make a reply many times as long as the request
 ATTRIBUTES, STALE = "X-Amzn-SageMaker-Custom-Attributes", "X-Scoreline-Stale"
 INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
-_EXCEPTIONS = {Problem, InputRow}  # what may stand among records besides those that the app asks for
+_EXCEPTIONS = {Problem, InputRow, SpineRow}  # what may stand among records besides those that the app asks for
 _log = logging.getLogger("scoreline.serving")
 _is_attributes = re.compile(r"[\x20-\x7e]{1,1024}").fullmatch  # what the API lets through, on either way
 _is_inference_id = re.compile(r"[\x20-\x7e]{1,64}").fullmatch
@@ -214,6 +216,7 @@ def _score(service: Service, parts: Parts, decoded: Records, options: Options) -
         of_inputs = frozenset(place for place, record in enumerate(records) if type(record) is InputRow)
         of_inputs |= {0} if decoded.header_of_inputs else set()
         entries = _score_mixed(parts, records, options)
+        _score_new(service, parts, decoded, entries)
     for index, entry in enumerate(entries):
         if type(entry) is Missing:
             entries[index] = _not_found(service, entry, index if decoded.is_list else None)
@@ -222,20 +225,39 @@ def _score(service: Service, parts: Parts, decoded: Records, options: Options) -
 
 def _score_mixed(parts: Parts, records: Sequence[Any], options: Options) -> list[Any]:
     """Score what the app asks for, and inputs, each by their own scorer; problems stay in their places."""
-    asked = [record for record in records if type(record) not in _EXCEPTIONS]
+    keys: list[Any] = [record.key if type(record) is SpineRow else record for record in records]
+    asked = [record for record in keys if type(record) not in _EXCEPTIONS]
     inputs = [record for record in records if type(record) is InputRow]
     scored = iter(parts.scorer.score(asked, options) if asked else ())
     direct = iter(parts.direct.score(inputs))
     return [
-        record if type(record) is Problem else next(direct if type(record) is InputRow else scored)
-        for record in records
+        record if type(record) is Problem else next(direct if type(record) is InputRow else scored) for record in keys
     ]
+
+
+def _score_new(service: Service, parts: Parts, decoded: Records, entries: list[Any]) -> None:
+    """Answer those that are not in the table and have more than their key: as new rows, as of their own time."""
+    records = decoded.records
+    missing = [place for place, record in enumerate(records)
+               if type(record) is SpineRow and type(entries[place]) is Missing]  # fmt: skip
+    scorer, schema = parts.scorer, service.schema.new_rows
+    if not missing or schema is None or not isinstance(scorer, StoredScorer) or scorer.new_rows is None:
+        return
+    now, since = now_us(), scorer.new_rows.since_us
+    for place in missing:
+        entry = schema.read(cast(SpineRow, records[place]), now, since)
+        entries[place] = entry.at(place) if type(entry) is Problem and decoded.is_list else entry
+    new = [place for place in missing if type(entries[place]) is NewRow]
+    for place, reply in zip(new, scorer.score_new([entries[place] for place in new]), strict=True):
+        entries[place] = reply
 
 
 def _not_found(service: Service, missing: Missing, index: int | None) -> Problem:
     spine = service.app.spine.spec
     key = ", ".join(f"{name}={value!r}" for name, value in zip(spine.key, missing.key, strict=True))
     detail = f"no row in table {spine.name} for {key}; keys are compared to the letter"
+    if missing.lacks:
+        detail += f". To be answered as a new row the record lacks {', '.join(missing.lacks)}"
     return Problem(404, "key-not-found", detail, index=index)
 
 

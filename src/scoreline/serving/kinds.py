@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from scoreline.app.columns import Boolean, Category, ColumnType, Integer, Number
@@ -14,8 +15,8 @@ from scoreline.serving.problems import Problem
 INT64 = range(-(2**63), 2**63)
 LARGEST = 1.7976931348623157e308
 KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
-Taken = Key | Sent | InputRow
-Manner = Literal["key", "request", "inputs"]
+Manner = Literal["key", "request", "inputs", "row"]
+How = Literal["values", "text", "json"]
 _EXACT = 2**53  # beyond it floats leave out whole numbers
 _SHOWN = 40  # characters of a number that is out of range
 _TYPES: dict[type[ColumnType], Any] = {Integer: int, Number: float, Boolean: bool}
@@ -27,19 +28,38 @@ _LONG = re.compile(r"[+-]?[0-9]+(\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 
 
+@dataclass(frozen=True, slots=True)
+class SpineRow:
+    """A record that has more than its key.
+
+    Attributes
+    ----------
+    given : name -> what came, of the columns that a new row takes
+    how : what came is decoded values, the text of cells, or JSON that is not decoded yet
+    """
+
+    key: Key
+    given: Mapping[str, Any]
+    how: How
+
+
+Taken = Key | Sent | InputRow | SpineRow
+
+
 class Field:
     """One column of a record, and what its value may be.
 
     Parameters
     ----------
     manner : `key` where a record is its key; `request` for one of the columns that `app.request` asks for; `inputs`
-        for an input of the heads, which may be null but not left out, and may say 0 and 1 for false and true
+        for an input of the heads, which may be null but not left out, and may say 0 and 1 for false and true; `row`
+        for a column of a new row
     in_key : the column is part of a key
     """
 
     def __init__(self, name: str, kind: ColumnType, manner: Manner, *, in_key: bool) -> None:
         self.name, self.kind = name, kind
-        self.can_be_null = manner == "inputs" or (manner == "request" and kind.optional)
+        self.can_be_null = manner in ("inputs", "row") or (manner == "request" and kind.optional)
         self.can_be_left_out = manner == "request" and kind.optional
         self._plain, self._in_key, self._alone = plain_type(kind), in_key, manner == "key"
         self._takes_zero_and_one = manner == "inputs"

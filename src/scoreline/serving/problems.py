@@ -16,6 +16,7 @@ _TITLES = {
     "bad-column": "A column is missing or unknown",
     "header-line": "This line holds names, not a record",
     "key-not-found": "There is no such record",
+    "before-history": "That moment is before what is kept",
     "bad-option": "An option can't be used",
     "forbidden": "This is not for you",
     "conflict": "What is there can't be published",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
+from msgspec.structs import astuple
 
 from scoreline.app.columns import Category, ColumnType, Integer, Number
 from scoreline.app.declaration import App
@@ -24,12 +25,14 @@ from scoreline.serving.kinds import (
     Field,
     Read,
     RecordKind,
+    SpineRow,
     Taken,
     inputs_kind,
     key_kind,
     plain_type,
     request_kind,
 )
+from scoreline.serving.new_rows import NewRowSchema
 from scoreline.serving.problems import Problem
 
 Shape = Literal["object", "list", "wrapped"]
@@ -74,22 +77,27 @@ class Layout:
     ----------
     places : for each column of the kind its place in a row; None where there is no such value
     width : values in a row
+    more : of a record that is a key, what stands beside it for a new row, and where
     """
 
     kind: RecordKind
     places: tuple[int | None, ...]
     width: int
+    more: tuple[tuple[str, int], ...] = ()
 
     def take(self, row: Sequence[Any], read: Read) -> Taken | Problem:
         """Return a row as a record."""
         if len(row) != self.width:
             return Problem(400, "bad-record", f"expected {self.width} values, one for each column, got {len(row)}")
-        values = []
+        values: list[Any] = []
         for field, place in zip(self.kind.fields, self.places, strict=True):
             value = None if place is None else read(field, row[place])
             if isinstance(value, Problem):
                 return value
             values.append(value)
+        if self.more:
+            given = {name: row[place] for name, place in self.more}
+            return SpineRow(tuple(values), given, "text" if read is Field.take_text else "values")
         return self.kind.make(tuple(values))
 
 
@@ -107,6 +115,7 @@ class RequestSchema:
     key : of a record that is more than its key, the columns that are; they can't be empty
     inputs : input of the heads -> type, in the order of their matrix; none where inputs are not taken
     known : further names that may stand above a table of records: what is below them is passed over
+    new_rows : reads what stands beside a key; None: that is passed over
 
     Attributes
     ----------
@@ -123,8 +132,11 @@ class RequestSchema:
         key: Sequence[str] = (),
         inputs: Mapping[str, ColumnType] | None = None,
         known: Iterable[str] = (),
+        new_rows: NewRowSchema | None = None,
     ) -> None:
         self.select = select
+        self.new_rows = new_rows
+        self._more = () if new_rows is None else new_rows.names
         self.request = key_kind(types) if keys_alone else request_kind(types, key)
         self.inputs = inputs_kind(inputs) if inputs else None
         self.kinds = (self.request,) if self.inputs is None else (self.request, self.inputs)
@@ -155,6 +167,8 @@ class RequestSchema:
         values = kind.values_of(record)
         if isinstance(values, Problem):
             return values
+        if kind is self.request and (given := {name: record[name] for name in self._more if name in record}):
+            return SpineRow(tuple(values), given, "values")
         if kind is not self.request or self.select is None:
             return kind.make(tuple(values))
         options = self.options_in(record)
@@ -181,7 +195,8 @@ class RequestSchema:
             hint = did_you_mean(strange[0][:NAME_SHOWN], self.known)
             return _bad_column(strange[0], f"no record has a column of that name.{hint}")
         at = {name: place for place, name in enumerate(names)}
-        return Layout(kind, tuple(at.get(name) for name in kind.names), len(names))
+        more = tuple((name, at[name]) for name in self._more if name in at) if kind is self.request else ()
+        return Layout(kind, tuple(at.get(name) for name in kind.names), len(names), more)
 
     def options_in(self, record: Mapping[str, Any]) -> Options | Problem:
         """Return the options among the names of a record, or of what wraps records."""
@@ -249,17 +264,25 @@ class RequestSchema:
             some = Annotated[list[plain_type(self.select[1])], msgspec.Meta(min_length=1)]  # type: ignore[misc,valid-type]
             fields += [("option_keys", some | None, None)]
             rename |= {"option_top": "top", "option_keys": self.select[0]}
+        more = [f"more_{index}" for index in range(len(self._more))]
+        fields += [(field, msgspec.Raw, None) for field in more]  # not read before it is needed
+        rename |= dict(zip(more, self._more, strict=True))
+        self._none = (None,) * len(more)
         record = msgspec.defstruct("Record", fields, rename=rename, gc=False, kw_only=True)
         self._one = msgspec.json.Decoder(record)
         self._many = msgspec.json.Decoder(list[record])  # type: ignore[valid-type]
 
     def _taken(self, record: Any) -> Any:
         """Return a decoded record as what scorers take, None if a whole number in it is too large."""
-        values = tuple([getattr(record, field) for field in self._fields])
+        every = astuple(record)
+        values, more = every[: len(self._fields)], every[len(self._fields) :]
         if any(isinstance(value, int) and value not in INT64 for value in values):
             return None
         if self._keys_alone:
-            return values
+            if more == self._none:
+                return values
+            given = {name: raw for name, raw in zip(self._more, more, strict=True) if raw is not None}
+            return SpineRow(values, given, "json")
         if self.select is None:
             return Sent(values)
         keys = record.option_keys
@@ -278,7 +301,8 @@ def schema_of(app: App) -> RequestSchema:
     inputs = inputs_of(app).types if of_heads(app.reply_fields) else None
     if request is None:
         key = {name: spine.columns[name] for name in spine.key}
-        return RequestSchema(key, inputs=inputs, known=(*spine.columns, *app.feature_types))
+        known = (*spine.columns, *app.feature_types)
+        return RequestSchema(key, inputs=inputs, known=known, new_rows=NewRowSchema(app))
     spec, select = request.table.spec, None
     if request.each is not None:
         select = (f"{request.each.spec.key[0]}s", request.each.spec.columns[request.each.spec.key[0]])

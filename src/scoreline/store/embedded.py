@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ import msgspec
 
 from scoreline.errors import StoreError
 from scoreline.store.keys import RESERVED, encode_key
+from scoreline.store.states import STATE, UNTIMED_US, State, StateTable, Wanted, newest_at, state_key
 
-FORMAT = 2
+FORMAT = 3
 META_KEY = RESERVED + b"meta"
+_AFTER_STATES = bytes([STATE[0] + 1])
 
 Key = tuple[str | int, ...]
 Row = list[Any]  # key parts, event time if any, features, in the feature table's order; times in microseconds, UTC
@@ -57,14 +61,43 @@ class EmbeddedStore:
         row: Row = self._decode(raw)
         return row if tuple(row[: len(key)]) == key else None
 
+    @cached_property
+    def tables(self) -> Mapping[str, StateTable]:
+        """How the rows of other tables are kept, by table."""
+        described = self.read_meta().get("states", {})
+        return {name: StateTable(**{**table, "columns": tuple(table["columns"])}) for name, table in described.items()}
+
+    @cached_property
+    def history_from_us(self) -> int | None:
+        """The moment before which rows of other tables are not kept; None: all are."""
+        since: int | None = self.read_meta().get("history_from_us")
+        return since
+
+    def newest(self, wanted: Iterable[Wanted]) -> list[State | None]:
+        """Return for each question the newest row of the key at or before the moment, None where there was none.
+
+        Of a table without time, the row of the key. Never another key's row.
+        """
+        tables, found = self.tables, []
+        with (self._env or self._open()).begin() as transaction, transaction.cursor() as cursor:
+            for name, key, as_of_us in wanted:
+                table = tables[name]
+                at = newest_at(cursor, state_key(table.number, key), as_of_us if table.is_timed else UNTIMED_US)
+                found.append(None if at is None else self._state(table, key, at, cursor.value()))
+        return found
+
+    def _state(self, table: StateTable, key: Key, at: tuple[int, int], raw: bytes) -> State | None:
+        row: Row = self._decode(raw)
+        return State(*at, row[table.width :]) if tuple(row[: table.width]) == key else None
+
     def first(self) -> Row | None:
         """Return the row of the smallest key, None where the store is empty."""
         with (self._env or self._open()).begin() as transaction, transaction.cursor() as cursor:
-            for key, raw in cursor:
-                if key != META_KEY:
-                    row: Row = self._decode(raw)
-                    return row
-        return None
+            there = cursor.first()
+            while there and (cursor.key() == META_KEY or cursor.key().startswith(STATE)):
+                there = cursor.next() if cursor.key() == META_KEY else cursor.set_range(_AFTER_STATES)
+            row: Row | None = self._decode(cursor.value()) if there else None
+            return row
 
     @property
     def is_open(self) -> bool:

@@ -3,6 +3,8 @@
 A row is kept as MessagePack: an array's head of three bytes, then the values one after the other. Its key (see
 `scoreline.store.keys`) is what follows the head first, so each byte is made once. Here that is done column by column:
 numpy lays out numbers, Arrow joins the pieces of each row. `encode_row` is the same for one row.
+
+A state (see `scoreline.store.states`) is encoded likewise, with its own key between the head and the values.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from scoreline.store.states import LAST, LATEST_US, SUFFIX_BYTES, prefix_of
+
 HEAD_BYTES = 3
 _ARRAY, _LONG_ARRAY, _BYTES = 0xDC, 0xDD, 0xC6
 _NULL, _FALSE, _TRUE, _FLOAT = 0xC0, 0xC2, 0xC3, 0xCB
@@ -29,7 +33,7 @@ _IN_ITSELF = 4  # the way of small numbers: one byte without a tag
 _TEXT_FROM = np.array([1 << 5, 1 << 8, 1 << 16])
 _TEXT_TAGS = np.array([0xA0, 0xD9, 0xDA, 0xDB], np.uint8)
 _TEXT_HEAD_BYTES = np.array([1, 2, 3, 5])
-_WORDS_SORTED_BY, _WORDS_LOOKED_AT = 2, 8
+_WORDS_SORTED_BY, _WORDS_LOOKED_AT = (2, 5), 9  # the second where the first leaves two rows alike, as states do
 ENCODED = pa.schema([("row", pa.binary()), ("key_bytes", pa.int32())])
 
 Array = np.ndarray[Any, Any]
@@ -73,6 +77,32 @@ def encode_batch(batch: pa.RecordBatch, key_width: int) -> pa.RecordBatch:
     return pa.record_batch([rows, pa.array(key_bytes, pa.int32())], schema=ENCODED)
 
 
+def encode_states(batch: pa.RecordBatch, number: int, key_width: int) -> pa.RecordBatch:
+    """Encode rows of another table as states.
+
+    Parameters
+    ----------
+    batch : less than 1 GiB; the key, then its other columns, then two of int64: time in microseconds, and order
+    number : stands for the table in keys
+    key_width : how many of the first columns are the key
+
+    Returns
+    -------
+    pa.RecordBatch
+        As `encode_batch` gives it: `row` is head, the state's key, then the row's own key and values.
+    """
+    *values, times, orders = batch.columns
+    head = np.frombuffer(struct.pack(">BH", _ARRAY, len(values)) + prefix_of(number), np.uint8)
+    own = [_encode_column(column) for column in values]
+    key = [piece for column in own[:key_width] for piece in column]
+    suffix = np.hstack([_turned_round(times, LATEST_US), _turned_round(orders, LAST)])
+    pieces = [_fixed(np.tile(head, (batch.num_rows, 1))), *key, _fixed(suffix), *(p for column in own for p in column)]
+    own_bytes = np.full(batch.num_rows, len(head) - HEAD_BYTES + SUFFIX_BYTES, np.int32)
+    key_bytes = reduce(np.add, map(_lengths, key), own_bytes)
+    rows = pc.binary_join_element_wise(*pieces, b"")
+    return pa.record_batch([rows, pa.array(key_bytes, pa.int32())], schema=ENCODED)
+
+
 def row_order(rows: pa.BinaryArray) -> Array:
     """Return positions that bring encoded rows into the order of their keys; rows of one key come in any order.
 
@@ -83,17 +113,25 @@ def row_order(rows: pa.BinaryArray) -> Array:
     words: list[Array] = []
     for at in range(HEAD_BYTES, HEAD_BYTES + _WORDS_LOOKED_AT * 8, 8):
         word = _words(rows, at)
-        if len(rows) and word.min() != word.max():
-            words.append(word)
-        if len(words) == _WORDS_SORTED_BY:
+        if not len(rows) or word.min() == word.max():
+            continue
+        words.append(word)
+        if len(words) in _WORDS_SORTED_BY and (order := _told_apart(words)) is not None:
+            return order
+        if len(words) == _WORDS_SORTED_BY[-1]:
             break
+    order = _told_apart(words)
+    return pc.sort_indices(rows).to_numpy() if order is None else order
+
+
+def _told_apart(words: Sequence[Array]) -> Array | None:
+    """Return the order by some words, None where they leave two rows alike."""
     if not words:
-        return np.arange(len(rows)) if len(rows) < 2 else pc.sort_indices(rows).to_numpy()
+        return None
     order = np.lexsort(words[::-1])
     ordered = [word[order] for word in words]
-    if reduce(np.logical_and, (word[1:] == word[:-1] for word in ordered)).any():
-        return pc.sort_indices(rows).to_numpy()
-    return order
+    alike = reduce(np.logical_and, (word[1:] == word[:-1] for word in ordered))
+    return None if alike.any() else order
 
 
 def as_list(rows: pa.BinaryArray) -> list[bytes]:
@@ -185,6 +223,11 @@ def _fixed(grid: Array) -> pa.BinaryArray:
 
 def _filled(values: pa.Array) -> Array:
     return pc.fill_null(values, 0).to_numpy(zero_copy_only=False)
+
+
+def _turned_round(numbers: pa.Int64Array, largest: int) -> Array:
+    """Return eight bytes each that sort the largest number first."""
+    return _big_endian(np.uint64(largest) - _filled(numbers).astype(np.int64).view(np.uint64))
 
 
 def _big_endian(numbers: Array) -> Array:

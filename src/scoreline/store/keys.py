@@ -13,11 +13,11 @@ RESERVED = b"\xc1"  # no MessagePack begins with it, so that no key does unless 
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def encode_key(parts: Sequence[str | int]) -> bytes:
+def encode_key(parts: Sequence[str | int], most: int = MAX_KEY_BYTES) -> bytes:
     """Encode a key; `("ab", "c")` and `("a", "bc")`, or `"1"` and `1`, never give the same bytes.
 
     The encoding is that of the parts in MessagePack, one after the other: each says its type and
-    length first, and there is one way to write each. A key whose encoding is too long for the store
+    length first, and there is one way to write each. A key whose encoding is longer than `most` bytes
     is replaced by its SHA-256; the full key is kept in the value and compared there.
 
     Examples
@@ -26,7 +26,7 @@ def encode_key(parts: Sequence[str | int]) -> bytes:
     'a16107'
     """
     encoded = _encode(parts)[1 if len(parts) < 16 else 3 :]  # without the array's head
-    return encoded if len(encoded) <= MAX_KEY_BYTES else hash_key(encoded)
+    return encoded if len(encoded) <= most else hash_key(encoded)
 
 
 def hash_key(encoded: bytes) -> bytes:

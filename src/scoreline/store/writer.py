@@ -8,11 +8,12 @@ a time.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import itertools
 import tempfile
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -24,8 +25,9 @@ import pyarrow.compute as pc
 
 from scoreline.errors import StoreError
 from scoreline.store.embedded import FORMAT, META_KEY, Row
-from scoreline.store.encode import ENCODED, HEAD_BYTES, as_list, encode_batch, encode_rows, row_order
+from scoreline.store.encode import ENCODED, HEAD_BYTES, as_list, encode_batch, encode_rows, encode_states, row_order
 from scoreline.store.keys import MAX_KEY_BYTES, hash_key
+from scoreline.store.states import STATE, SUFFIX_BYTES
 
 _FIRST_MAP_BYTES = 64 << 20
 _BATCH_BYTES = 128 << 20  # Arrow's arrays of bytes end at 2 GiB
@@ -59,6 +61,7 @@ class StoreWriter:
         self._waiting_bytes = 0
         self._runs: list[Iterator[pa.RecordBatch]] = []
         self._files = contextlib.ExitStack()
+        self._states, self._long_states = hashlib.sha256(), 0
         self._meta = msgspec.msgpack.encode({"format": FORMAT, **meta})
 
     def __enter__(self) -> StoreWriter:
@@ -76,23 +79,29 @@ class StoreWriter:
     def add(self, rows: Iterable[Row]) -> None:
         """Add rows of plain values; their keys must be new."""
         rows = iter(rows)
-        while some := list(islice(rows, _ROWS_AT_ONCE)):
+        while some := list(itertools.islice(rows, _ROWS_AT_ONCE)):
             self._take(encode_rows(some, self._width))
 
     def add_batch(self, batch: pa.RecordBatch) -> None:
         """Add rows of text, int64, float64, boolean and timestamp("us") columns; their keys must be new."""
-        if batch.nbytes > _BATCH_BYTES and len(batch) > 1:
-            middle = len(batch) // 2
-            self.add_batch(batch[:middle])
-            self.add_batch(batch[middle:])
-            return
-        self._take(encode_batch(batch, self._width))
+        for part in _parts(batch):
+            self._take(encode_batch(part, self._width))
+
+    def add_states(self, batch: pa.RecordBatch, number: int, key_width: int) -> None:
+        """Add rows of another table as states; see `encode_states`."""
+        for part in _parts(batch):
+            self._take(encode_states(part, number, key_width))
+
+    @property
+    def states_digest(self) -> str:
+        """SHA-256 of the states that were put, whatever the order in which they came and the lines they stood in."""
+        return hashlib.sha256(f"{self._states.hexdigest()} {self._long_states:x}".encode()).hexdigest()
 
     def _take(self, encoded: pa.RecordBatch) -> None:
         is_long = pc.greater(encoded["key_bytes"], MAX_KEY_BYTES)
         if pc.any(is_long).as_py():
             keys, values = _items(encoded.filter(is_long))
-            self._put([hash_key(key) for key in keys], values)
+            self._put_long([_shortened(key) for key in keys], values)
             encoded = encoded.filter(pc.invert(is_long))
         self._waiting.append(encoded)
         self._waiting_bytes += encoded.nbytes
@@ -110,8 +119,17 @@ class StoreWriter:
     def _finish(self) -> None:
         last = self._sort_waiting()
         for piece in _merged([*self._runs, last]) if self._runs else last:
-            self._put(*_items(piece))
+            keys, values = _items(piece)
+            states = [(key[:-8], value) for key, value in zip(keys, values, strict=True) if key.startswith(STATE)]
+            self._states.update(b"".join(itertools.chain.from_iterable(states)))
+            self._put(keys, values)
         self._put([META_KEY], [self._meta])  # last: a store without it is not whole
+
+    def _put_long(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+        for key, value in zip(keys, values, strict=True):
+            if key.startswith(STATE):  # they come in no order, so that their digests are added up
+                self._long_states += int.from_bytes(hashlib.sha256(key[:-8] + value).digest())
+        self._put(keys, values)
 
     def _put(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         while True:
@@ -126,11 +144,35 @@ class StoreWriter:
             raise StoreError(f"{self._path}: {len(keys) - added} rows have the key of another row")
 
 
+def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Cut a batch into parts that Arrow's arrays of bytes can hold."""
+    if batch.nbytes > _BATCH_BYTES and len(batch) > 1:
+        middle = len(batch) // 2
+        yield from _parts(batch[:middle])
+        yield from _parts(batch[middle:])
+    else:
+        yield batch
+
+
+def _shortened(key: bytes) -> bytes:
+    """Return what stands in for a key that is too long: of a state's, what its row's own key is alone is replaced."""
+    if not key.startswith(STATE):
+        return hash_key(key)
+    begin, end = len(STATE) + 1, len(key) - SUFFIX_BYTES
+    return key[:begin] + hash_key(key[begin:end]) + key[end:]
+
+
 def _items(encoded: pa.RecordBatch) -> tuple[list[bytes], list[bytes]]:
     """Return the keys and the values of rows."""
     values = as_list(encoded["row"])
     ends = (encoded["key_bytes"].to_numpy() + HEAD_BYTES).tolist()
-    return [value[HEAD_BYTES:end] for value, end in zip(values, ends, strict=True)], values
+    keys = [value[HEAD_BYTES:end] for value, end in zip(values, ends, strict=True)]
+    if any(key.startswith(STATE) for key in keys):  # their key stands before the row
+        values = [
+            value[:HEAD_BYTES] + value[end:] if key.startswith(STATE) else value
+            for key, value, end in zip(keys, values, ends, strict=True)
+        ]
+    return keys, values
 
 
 def _sorted_pieces(encoded: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

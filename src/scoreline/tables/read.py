@@ -70,6 +70,11 @@ class TableFile:
         """Declared optional columns that a file does not have."""
         return [name for name in self.spec.columns if any(name not in part.present for part in self._parts)]
 
+    @property
+    def files(self) -> dict[str, int]:
+        """Each file that was read -> the place of the line before its first."""
+        return {part.path.name: start for part, start in zip(self._parts, self._starts, strict=False)}
+
     def chunks(self, chunk_bytes: int = csv_lines.CHUNK_BYTES) -> Iterator[Chunk]:
         """Read the files one after the other, in bounded memory; places go on from file to file."""
         self._starts = [0]

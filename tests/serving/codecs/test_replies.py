@@ -10,7 +10,7 @@ from scoreline import App, Boolean, Category, Integer, Number, Time, decision, p
 from scoreline.app.load import load_app
 from scoreline.serving.codecs.replies import ReplyTable, reply_tables
 
-ORDER_TRIAGE_COLUMNS = ["order_id", "recommendation", "reason", "fulfilment_probability"]
+ORDER_TRIAGE_COLUMNS = ["order_id", "recommendation", "reason", "fulfilment_probability", "features_from"]
 
 
 def make_parcels(**reply):
@@ -28,7 +28,7 @@ def make_parcels(**reply):
 def test_without_a_declared_csv_reply_all_fields_are_columns(order_triage):
     tables = reply_tables(order_triage)
     assert list(tables.request.columns) == ORDER_TRIAGE_COLUMNS
-    assert list(tables.inputs.columns) == ORDER_TRIAGE_COLUMNS[1:]
+    assert list(tables.inputs.columns) == ORDER_TRIAGE_COLUMNS[1:-1]
     assert (tables.request.is_numeric, tables.inputs.is_numeric) == (False, False)
 
 

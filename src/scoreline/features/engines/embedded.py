@@ -22,6 +22,7 @@ from scoreline.app.table import Column, TableSpec
 from scoreline.errors import FeatureError
 from scoreline.features.plan import Join, Plan
 from scoreline.progress import Progress
+from scoreline.store.states import UNTIMED_US
 from scoreline.tables.read import LINE, TableFile
 from scoreline.tables.rejected import Rejected
 from scoreline.tables.typed import arrow_type
@@ -39,6 +40,7 @@ class TableLoad:
     Attributes
     ----------
     unknown : category column -> value outside its list -> how many rows have it
+    files : name of each file -> the place of the line before its first
     """
 
     spec: TableSpec
@@ -46,6 +48,7 @@ class TableLoad:
     rows_read: int = 0
     rejected: list[Rejected] = field(default_factory=list)
     unknown: dict[str, dict[str, int]] = field(default_factory=dict)
+    files: dict[str, int] = field(default_factory=dict)
 
     @property
     def unreadable(self) -> list[Rejected]:
@@ -94,6 +97,7 @@ class EmbeddedEngine:
                 load.rejected += chunk.rejected
                 load.rows_read += chunk.rows_read
                 progress.advance(chunk.rows_read)
+        load.files = file.files
         if unique_key:
             load.rejected += self._set_duplicates_aside(spec, file)
         for name, kind in spec.columns.items():
@@ -118,6 +122,33 @@ class EmbeddedEngine:
             f"SELECT {', '.join([*own, *features, f's.{LINE}'])} FROM {_name(plan.spine.name)} AS s {joins} "
             f"ORDER BY s.{LINE}"
         )
+        with _translated():
+            yield from self._db.sql(query).to_arrow_reader(BATCH_ROWS)
+
+    def states(self, join: Join, since_us: int | None) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a joined table as the online store keeps them, in any order.
+
+        Parameters
+        ----------
+        since_us : keep what happened after this moment in microseconds, and of each key the newest row at or
+            before it; None: keep all
+
+        Yields
+        ------
+        pa.RecordBatch
+            The key, the columns that features take, then time in microseconds and line (int64).
+        """
+        spec = join.table
+        wanted = [_name(name) for name in (*spec.key, *join.taken)]
+        moment = str(UNTIMED_US) if spec.time is None else f"epoch_us({_name(spec.time)})"
+        columns = [f"{name} AS __{place}" for place, name in enumerate(wanted)]
+        query = f"SELECT {', '.join(columns)}, {moment}::BIGINT AS __time, {LINE} FROM {_name(spec.name)}"
+        if spec.time is not None and since_us is not None:
+            keys, last = ", ".join(_name(name) for name in spec.key), f"{_moment_sql(_name(spec.time))} + {LINE}"
+            before = (
+                f"SELECT arg_max({LINE}, {last}) FROM {_name(spec.name)} WHERE {moment} <= {since_us} GROUP BY {keys}"
+            )
+            query += f" WHERE {moment} > {since_us} OR {LINE} IN ({before})"
         with _translated():
             yield from self._db.sql(query).to_arrow_reader(BATCH_ROWS)
 

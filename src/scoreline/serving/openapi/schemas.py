@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scoreline.app.columns import Boolean, Category, ColumnType, Integer, Number, Time
+from scoreline.app.columns import Boolean, Category, ColumnType, Integer, Number, Text, Time
 from scoreline.app.declaration import App
 from scoreline.app.heads import RulesHead, TreesHead
 from scoreline.app.reply import (
+    ORIGINS,
     Band,
     Count,
     Decision,
     Echo,
+    FeaturesFrom,
     OutsideSupport,
     Probabilities,
     Probability,
@@ -52,7 +54,8 @@ def request_schema(app: App) -> Schema:
     request = app.declared_request
     if request is None:
         spine = app.spine.spec
-        return _object({name: column_schema(spine.columns[name]) for name in spine.key}, list(spine.key))
+        key = {name: column_schema(spine.columns[name]) for name in spine.key}
+        return _object(key | _new_row_schemas(app), list(spine.key))
     columns = request.table.spec.columns
     fields = {name: column_schema(kind, nullable=kind.optional) for name, kind in columns.items()}
     for name in request.table.spec.key:
@@ -60,6 +63,20 @@ def request_schema(app: App) -> Schema:
             fields[name] |= {"minLength": 1}
     wanted = [name for name, kind in columns.items() if not kind.optional]
     return _object(fields | options_schemas(app), wanted)
+
+
+def _new_row_schemas(app: App) -> dict[str, Schema]:
+    """Return what may stand beside a key that is not in the table."""
+    new = app.new_row
+    assert new is not None
+    time = {new.time: column_schema(Time(), nullable=True) | {"description": "default: now"}} if new.time else {}
+    schemas = {**time, **{name: _any_category(kind) for name, kind in {**new.columns, **new.brought}.items()}}
+    return {name: {"description": "for a new row", **schema} for name, schema in schemas.items()}
+
+
+def _any_category(kind: ColumnType) -> Schema:
+    """Return what a table takes, where a category outside its list is kept."""
+    return column_schema(Text() if isinstance(kind, Category) else kind, nullable=True)
 
 
 def options_schemas(app: App) -> dict[str, Schema]:
@@ -133,6 +150,8 @@ def _field_schema(app: App, given: ReplyField) -> Schema:
         return {"type": "array", "items": _object(fields, list(fields)), "description": f"best {given.by} first"}
     if isinstance(given, Count):
         return {"type": "integer", "minimum": 0}
+    if isinstance(given, FeaturesFrom):
+        return {"type": "string", "enum": list(ORIGINS)}
     head = app.heads[given.head]
     if isinstance(given, Decision):
         return _decision_schema(head)
