@@ -21,10 +21,10 @@ def build_ours(data: Path, out: Path, threads: int) -> dict[str, Any]:
     apart = {"apart_wall_s": 0.0, "apart_cpu_s": 0.0}
 
     def timed(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
             begin = time.perf_counter(), time.process_time()
             try:
-                return function(*arguments)
+                return function(*arguments, **named)
             finally:
                 apart["apart_wall_s"] += time.perf_counter() - begin[0]
                 apart["apart_cpu_s"] += time.process_time() - begin[1]
@@ -33,6 +33,7 @@ def build_ours(data: Path, out: Path, threads: int) -> dict[str, Any]:
 
     StoreWriter.add_batch = timed(StoreWriter.add_batch)  # type: ignore[method-assign]
     StoreWriter.__exit__ = timed(StoreWriter.__exit__)  # type: ignore[method-assign]
+    build.History.write = timed(build.History.write)  # type: ignore[method-assign]
     build.check_features = timed(build.check_features)
     app = load_app(REPOSITORY / "apps/order_triage")
     report = build.build_features(app, data, out, threads=threads, **MAX_BAD)

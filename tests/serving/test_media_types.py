@@ -266,7 +266,8 @@ def test_inputs_are_scored_as_the_record_that_they_were_made_from(ask, service, 
     found = ask(body, headers={"Content-Type": JSON}).json()
     expected = ask(body_of(keys, KEY, JSON), headers={"Content-Type": JSON}).json()
     assert (found if by == "name" else found["predictions"]) == [
-        {name: value for name, value in reply.items() if name not in ("order_id", "features_from")} for reply in expected
+        {name: value for name, value in reply.items() if name not in ("order_id", "features_from")}
+        for reply in expected
     ]
 
 

@@ -12,11 +12,13 @@ import click
 
 from scoreline.cli.check import check
 from scoreline.cli.doctor import doctor
+from scoreline.cli.explain import explain
 from scoreline.cli.feature import feature
 from scoreline.cli.inference import inference
 from scoreline.cli.operate import refresh, rollback, status
 from scoreline.cli.options import Terminated
 from scoreline.cli.package import package
+from scoreline.cli.parity import parity
 from scoreline.cli.serve import serve
 from scoreline.cli.train import train
 from scoreline.cli.up import up
@@ -50,7 +52,21 @@ def scoreline() -> None:
     """
 
 
-for command in (check, feature, train, serve, inference, up, refresh, status, rollback, package, doctor):
+for command in (
+    check,
+    feature,
+    train,
+    serve,
+    inference,
+    up,
+    explain,
+    parity,
+    refresh,
+    status,
+    rollback,
+    package,
+    doctor,
+):
     scoreline.add_command(command)
 
 

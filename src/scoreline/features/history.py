@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from scoreline.features.engines.embedded import EmbeddedEngine, TableLoad
-from scoreline.features.plan import Plan
+from scoreline.features.plan import Join, Plan
 from scoreline.progress import Progress
-from scoreline.store.states import StateTable
+from scoreline.store.states import UNTIMED_US, StateTable
 from scoreline.store.writer import StoreWriter
+from scoreline.tables.typed import arrow_type
 
 _DAY_US = 86_400_000_000
+_ASIDE = 128  # from this number on: rows set aside, told in explanations alone
+_OF_ASIDE = ("column", "why")
 
 
 class History:
@@ -29,6 +34,7 @@ class History:
     def __init__(self, plan: Plan, engine: EmbeddedEngine, loads: Sequence[TableLoad], days: int | None) -> None:
         self._plan, self._engine = plan, engine
         self._files = {load.spec.name: load.files for load in loads}
+        self._aside = {load.spec.name: load.unreadable for load in loads}
         self._newest = {spec.name: engine.newest(spec) for spec in plan.tables}
         known = [moment for moment in self._newest.values() if moment is not None]
         self.since_us = None if days is None or not known else max(known) - days * _DAY_US
@@ -41,7 +47,14 @@ class History:
             ).describe()
             for number, join in enumerate(self._plan.kept)
         }
-        return {"states": tables, "history_from_us": self.since_us, "newest_us": self._newest}
+        aside = {
+            join.table.name: StateTable(
+                _ASIDE + number, _OF_ASIDE, len(join.table.key), join.table.time is not None, {}
+            ).describe()
+            for number, join in enumerate(self._plan.kept)
+        }
+        kept = {"states": tables, "set_aside": aside}
+        return {**kept, "history_from_us": self.since_us, "newest_us": self._newest}
 
     def write(self, store: StoreWriter) -> None:
         """Add the rows to a store."""
@@ -50,3 +63,18 @@ class History:
                 for batch in self._engine.states(join, self.since_us):
                     store.add_states(batch, number, len(join.table.key))
                     progress.advance(batch.num_rows)
+            store.add_states(self._set_aside(join), _ASIDE + number, len(join.table.key))
+
+    def _set_aside(self, join: Join) -> pa.RecordBatch:
+        """Return the rows set aside whose key and time could be read, so that an explanation can name them."""
+        spec = join.table
+        is_timed = spec.time is not None
+        rows = [row for row in self._aside[spec.name] if row.key is not None and is_timed == (row.time_us is not None)]
+        arrays = [
+            pa.array([row.key[part] for row in rows if row.key], arrow_type(spec.columns[name]))
+            for part, name in enumerate(spec.key)
+        ]
+        arrays += [pa.array([getattr(row, name) for row in rows], pa.string()) for name in _OF_ASIDE]
+        times = [UNTIMED_US if row.time_us is None else row.time_us for row in rows]
+        arrays += [pa.array(times, pa.int64()), pa.array([row.place for row in rows], pa.int64())]
+        return pa.record_batch(arrays, names=[str(place) for place in range(len(arrays))])

@@ -13,7 +13,7 @@ from scoreline.errors import GenerationError, StampError
 from scoreline.features.plan import make_plan
 from scoreline.generations.manifest import MODEL_FOLDER, STORE_FILE, TABLES_FOLDER, Generation, read_manifest
 from scoreline.model.artifact import Artifact, check_belongs, load_artifact
-from scoreline.predictor import InputScorer, LiveScorer, NewRows, Predictor, ReferenceData, StoredScorer
+from scoreline.predictor import InputScorer, LiveScorer, NewRows, Predictor, ReferenceData, StoredScorer, Trail
 from scoreline.store.embedded import EmbeddedStore
 
 MakePredictor = Callable[[App, Artifact], Predictor]
@@ -29,6 +29,7 @@ class Parts:
     tables : reference table -> (digest, rows in memory)
     scorer : of records as the app asks for them
     direct : of records that are the inputs of the heads
+    trail : the rows of other tables that features were made from; None where the request brings all
     """
 
     generation: Generation
@@ -38,6 +39,7 @@ class Parts:
     tables: Mapping[str, tuple[str, ReferenceData]]
     scorer: StoredScorer | LiveScorer
     direct: InputScorer
+    trail: Trail | None = None
 
 
 def load_parts(
@@ -74,7 +76,8 @@ def load_parts(
         scorer = StoredScorer(app, artifact, predictor, store, generation.columns, new_rows)
     else:
         scorer = LiveScorer(app, artifact, predictor, {name: data for name, (_, data) in tables.items()})
-    return Parts(generation, artifact, predictor, store, tables, scorer, InputScorer(app, artifact, predictor))
+    direct = InputScorer(app, artifact, predictor)
+    return Parts(generation, artifact, predictor, store, tables, scorer, direct, store)
 
 
 def _load_store(app: App, path: Path, generation: Generation, former: Parts | None) -> EmbeddedStore:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -95,6 +96,28 @@ class Client:
             return Reply(None, _error(f"no answer after {_RETRIES + 1} tries ({_reason(error)})"))
         self._away = 0
         return _read(answer.status, answer.data)
+
+    def post_all(self, records: Sequence[Mapping[str, Any]], query: str = "") -> Sequence[dict[str, Any]]:
+        """Post several records in one request; return one reply or problem each, in order.
+
+        Raises
+        ------
+        InferenceError
+            They were not answered as a list.
+        """
+        url = f"{self.base}/invocations" + (f"?{query}" if query else "")
+        try:
+            answer = self._pool.request("POST", url, body=msgspec.json.encode(records), headers=_HEADERS)
+            content = msgspec.json.decode(answer.data)
+        except urllib3.exceptions.HTTPError as error:
+            raise InferenceError(f"no answer from {self.base} ({_reason(error)})") from error
+        except msgspec.DecodeError as error:
+            raise InferenceError(f"{self.base}: expected JSON, the server answered {answer.status}") from error
+        if isinstance(content, dict) and len(content.get("problems", ())) == len(records):
+            return list(content["problems"])
+        if not isinstance(content, list) or len(content) != len(records):
+            raise InferenceError(f"{self.base}: expected a list of replies, the server answered {answer.status}")
+        return content
 
 
 def _read(status: int, body: bytes) -> Reply:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scoreline.app.heads import Other, RulesHead
+from scoreline.app.heads import Other, Rule, RulesHead
 from scoreline.model.inputs import Inputs, Matrix
 
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
@@ -58,15 +58,60 @@ class CompiledRules:
             answer[(answer < 0) & holds] = position
         return answer
 
-    def first(self, row: Sequence[float]) -> int:
-        """Return the position of the first rule that holds for one row of plain numbers."""
+    def first(self, row: Sequence[float], begin: int = 0) -> int:
+        """Return the position of the first rule, from `begin` on, that holds for one row of plain numbers."""
         for position, tests in enumerate(self._tests):
-            if not tests or any(
-                _holds(row[column], compare, value if other is None else row[other])
-                for column, compare, value, other in tests
+            if position >= begin and (
+                not tests
+                or any(
+                    _holds(row[column], compare, value if other is None else row[other])
+                    for column, compare, value, other in tests
+                )
             ):
                 return position
         raise AssertionError("the last rule always holds")
+
+    def explain(self, row: Sequence[float]) -> dict[str, Any]:
+        """Say which rule holds for a row and why, what would hold without it, and what would come before it.
+
+        Returns
+        -------
+        dict
+            JSON-able: `rule` and `then`; `held`, its comparisons that hold; `otherwise`, the rule that would decide
+            if they did not; `instead`, the rules before it with comparisons of which none holds.
+        """
+        position = self.first(row)
+        after = self.first(row, position + 1) if position < self.last else None
+        rules = self.head.rules
+        told: dict[str, Any] = {"head": self.head.name, **_named(rules[position])}
+        told["held"] = [
+            _shown(comparison)
+            for comparison, (column, compare, value, other) in zip(
+                rules[position].when, self._tests[position], strict=True
+            )
+            if _holds(row[column], compare, value if other is None else row[other])
+        ]
+        told["otherwise"] = None if after is None else _named(rules[after])
+        told["instead"] = [
+            {**_named(rule), "when_any": [_shown(comparison) for comparison in rule.when]} for rule in rules[:position]
+        ]
+        return told
+
+
+def _named(rule: Rule) -> dict[str, str]:
+    return {"rule": rule.name, "then": rule.then}
+
+
+def _shown(comparison: tuple[Any, ...]) -> str:
+    """Return a comparison as text.
+
+    Examples
+    --------
+    >>> _shown(("stock", "<", 1)), _shown(("status", "is null")), _shown(("income", "<", Other("least")))
+    ('stock < 1', 'status is null', 'income < least')
+    """
+    parts = [part.name if isinstance(part, Other) else part for part in comparison]
+    return " ".join(str(part).lower() if isinstance(part, bool) else str(part) for part in parts)
 
 
 def _holds(x: float, compare: Callable[[Any, Any], Any] | None, value: float) -> bool:

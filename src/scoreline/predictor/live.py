@@ -6,7 +6,7 @@ import copy
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -27,16 +27,20 @@ Arrays = dict[str, Array]
 
 @dataclass(frozen=True)
 class Options:
-    """What a client may ask of a ranked reply.
+    """What a client may ask beside its records.
 
     Attributes
     ----------
     top : give the first so many entries; None for all
     keys : score these rows of the reference table alone; None for all
+    live : of a key with all that a new row takes, make the features, whether it is in the table or not
+    explain : tell beside the reply how it came about, or the features' values alone
     """
 
     top: int | None = None
     keys: tuple[str | int, ...] | None = None
+    live: bool = False
+    explain: Literal["", "values", "all"] = ""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from scoreline.app.declaration import App
 from scoreline.app.reply import LIVE, TABLE
 from scoreline.model.artifact import Artifact
 from scoreline.model.inputs import inputs_of
+from scoreline.predictor.explain import Explainer, Level, Trail
 from scoreline.predictor.heads import Predictor, SingleRow
 from scoreline.predictor.new_rows import NewRow, NewRows
 from scoreline.predictor.replies import Scored, as_dicts, as_lists, writers_of
@@ -58,6 +59,7 @@ class StoredScorer:
     ) -> None:
         self.new_rows = new_rows
         self._predictor, self._source = predictor, source
+        self._explainer = Explainer(app, columns)
         self._inputs = inputs_of(app)
         self._taken = [columns.index(name) for name in self._inputs.names]
         self._key_part = {name: part for part, name in enumerate(app.spine.spec.key)}
@@ -87,6 +89,17 @@ class StoredScorer:
         assert self.new_rows is not None
         keys = [tuple([row.columns[part] for part in self._key_part]) for row in rows]
         return self._replies(list(zip(keys, self.new_rows.make(rows), strict=True)), LIVE)
+
+    def explain(self, key: Key, level: Level, trail: Trail, new: NewRow | None = None) -> dict[str, Any] | None:
+        """Return how a reply came about; None where the key is unknown.
+
+        Parameters
+        ----------
+        trail : has the rows of other tables: those of the store, and for a new row what came since
+        new : the new row; None: the feature table's row of that key
+        """
+        row = self._source.get(key) if new is None or self.new_rows is None else self.new_rows.make([new])[0]
+        return None if row is None else self._explainer.explain(row, trail, level, new)
 
     def _reply(self, single: SingleRow, key: Key, row: list[Any], origin: str) -> dict[str, Any]:
         values = [row[position] for position in self._taken]

@@ -31,6 +31,7 @@ PROBE_VARIABLE = "SCORELINE_PROBE_PATH"  # a path that only the supervisor knows
 PROBLEMS_TOLD = 1_000  # where no record is good; more of them make a reply many times as long as the request
 ATTRIBUTES, STALE = "X-Amzn-SageMaker-Custom-Attributes", "X-Scoreline-Stale"
 INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
+_SCORED_APART = {Problem, InputRow, Missing}
 _EXCEPTIONS = {Problem, InputRow, SpineRow}  # what may stand among records besides those that the app asks for
 _log = logging.getLogger("scoreline.serving")
 _is_attributes = re.compile(r"[\x20-\x7e]{1,1024}").fullmatch  # what the API lets through, on either way
@@ -183,6 +184,9 @@ def _invoke(service: Service, parts: Parts, headers: Headers, body: bytes, query
 
 def _options(service: Service, headers: Headers, query: str) -> Options | Problem:
     """Read the options of a ranked reply: those of the query come before those of the header."""
+    if service.schema.new_rows is not None:
+        asked = dict(parse_qsl(query, keep_blank_values=True)) if query else {}
+        return service.schema.new_rows.read_options(asked) if asked else Options()
     if service.schema.select is None:
         return Options()
     asked = dict(parse_qsl(query, keep_blank_values=True))
@@ -202,6 +206,8 @@ def _first_of(options: Options, others: Options) -> Options:
     return Options(
         others.top if options.top is None else options.top,
         others.keys if options.keys is None else options.keys,
+        options.live or others.live,
+        options.explain or others.explain,
     )
 
 
@@ -210,13 +216,14 @@ def _score(service: Service, parts: Parts, decoded: Records, options: Options) -
     records = decoded.records
     of_inputs: frozenset[int] = frozenset()
     entries: list[Any]
-    if _EXCEPTIONS.isdisjoint(map(type, records)):
+    if _EXCEPTIONS.isdisjoint(map(type, records)) and not options.explain:
         entries = cast(Any, parts.scorer.score(cast(Any, records), options))
     else:
         of_inputs = frozenset(place for place, record in enumerate(records) if type(record) is InputRow)
         of_inputs |= {0} if decoded.header_of_inputs else set()
         entries = _score_mixed(parts, records, options)
-        _score_new(service, parts, decoded, entries)
+        new = _score_new(service, parts, decoded, entries)
+        _explain(parts, records, entries, new, options)
     for index, entry in enumerate(entries):
         if type(entry) is Missing:
             entries[index] = _not_found(service, entry, index if decoded.is_list else None)
@@ -225,31 +232,57 @@ def _score(service: Service, parts: Parts, decoded: Records, options: Options) -
 
 def _score_mixed(parts: Parts, records: Sequence[Any], options: Options) -> list[Any]:
     """Score what the app asks for, and inputs, each by their own scorer; problems stay in their places."""
-    keys: list[Any] = [record.key if type(record) is SpineRow else record for record in records]
-    asked = [record for record in keys if type(record) not in _EXCEPTIONS]
+    keys: list[Any] = [
+        record if type(record) is not SpineRow else Missing(record.key) if options.live else record.key
+        for record in records
+    ]
+    asked = [record for record in keys if type(record) not in _SCORED_APART]
     inputs = [record for record in records if type(record) is InputRow]
     scored = iter(parts.scorer.score(asked, options) if asked else ())
     direct = iter(parts.direct.score(inputs))
     return [
-        record if type(record) is Problem else next(direct if type(record) is InputRow else scored) for record in keys
+        next(direct) if type(record) is InputRow else record if type(record) in _SCORED_APART else next(scored)
+        for record in keys
     ]
 
 
-def _score_new(service: Service, parts: Parts, decoded: Records, entries: list[Any]) -> None:
-    """Answer those that are not in the table and have more than their key: as new rows, as of their own time."""
+def _score_new(service: Service, parts: Parts, decoded: Records, entries: list[Any]) -> dict[int, NewRow]:
+    """Answer those that are not in the table and have more than their key: as new rows, as of their own time.
+
+    Returns
+    -------
+    dict
+        The new rows, by their place.
+    """
     records = decoded.records
     missing = [place for place, record in enumerate(records)
                if type(record) is SpineRow and type(entries[place]) is Missing]  # fmt: skip
     scorer, schema = parts.scorer, service.schema.new_rows
     if not missing or schema is None or not isinstance(scorer, StoredScorer) or scorer.new_rows is None:
-        return
+        return {}
     now, since = now_us(), scorer.new_rows.since_us
     for place in missing:
         entry = schema.read(cast(SpineRow, records[place]), now, since)
         entries[place] = entry.at(place) if type(entry) is Problem and decoded.is_list else entry
-    new = [place for place in missing if type(entries[place]) is NewRow]
-    for place, reply in zip(new, scorer.score_new([entries[place] for place in new]), strict=True):
+    new: dict[int, NewRow] = {place: entries[place] for place in missing if type(entries[place]) is NewRow}
+    for place, reply in zip(new, scorer.score_new(list(new.values())), strict=True):
         entries[place] = reply
+    return new
+
+
+def _explain(
+    parts: Parts, records: Sequence[Any], entries: list[Any], new: Mapping[int, NewRow], options: Options
+) -> None:
+    """Put beside a reply how it came about, where that was asked for."""
+    scorer = parts.scorer
+    if not isinstance(scorer, StoredScorer) or parts.trail is None:
+        return
+    for place, record in enumerate(records):
+        level = options.explain or ("all" if type(record) is SpineRow and record.asks_why else "")
+        if level and type(entries[place]) is dict and type(record) is not InputRow:
+            key = record.key if type(record) is SpineRow else record
+            told = scorer.explain(key, level, parts.trail, new.get(place))
+            entries[place] = {**entries[place], "explanation": told}
 
 
 def _not_found(service: Service, missing: Missing, index: int | None) -> Problem:

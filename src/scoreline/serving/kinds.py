@@ -17,6 +17,7 @@ LARGEST = 1.7976931348623157e308
 KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
 Manner = Literal["key", "request", "inputs", "row"]
 How = Literal["values", "text", "json"]
+EXPLAIN = "explain"  # in a record or a query: tell how the reply came about
 _EXACT = 2**53  # beyond it floats leave out whole numbers
 _SHOWN = 40  # characters of a number that is out of range
 _TYPES: dict[type[ColumnType], Any] = {Integer: int, Number: float, Boolean: bool}
@@ -41,6 +42,14 @@ class SpineRow:
     key: Key
     given: Mapping[str, Any]
     how: How
+
+    @property
+    def asks_why(self) -> bool:
+        """Whether the record says `"explain": true`."""
+        asked = self.given.get(EXPLAIN)
+        if self.how == "json":
+            return asked is not None and bytes(asked) == b"true"
+        return asked is True or (self.how == "text" and asked == "true")
 
 
 Taken = Key | Sent | InputRow | SpineRow

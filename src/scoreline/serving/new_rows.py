@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import msgspec
 
 from scoreline.app.columns import Category, ColumnType, Text, Time
 from scoreline.app.declaration import App
 from scoreline.app.moments import moment_of, written
-from scoreline.predictor import Missing, NewRow
-from scoreline.serving.kinds import Field, SpineRow, kind_of
+from scoreline.app.reply import LIVE, ORIGINS, TABLE
+from scoreline.predictor import Missing, NewRow, Options
+from scoreline.serving.kinds import EXPLAIN, Field, SpineRow, kind_of
 from scoreline.serving.problems import Problem
 
+_LEVELS: dict[str, Literal["", "values", "all"]] = {"false": "", "true": "all", "1": "all", "values": "values"}
 _decode = msgspec.json.Decoder().decode
 
 
@@ -53,7 +56,17 @@ class NewRowSchema:
         self._columns = {name: RowField(name, kind) for name, kind in {**times, **new.columns}.items()}
         self._brought = {name: RowField(name, kind) for name, kind in new.brought.items()}
         self._asked = [name for name, kind in new.columns.items() if not kind.optional]
-        self.names = new.names
+        own = (*self._spine.columns, *app.feature_types)
+        self.names = (*new.names, *((EXPLAIN,) if EXPLAIN not in own else ()))
+
+    def read_options(self, asked: Mapping[str, str]) -> Options | Problem:
+        """Read `features_from` and `explain` from a query; other names are passed over, as ever."""
+        origin, explain = asked.get("features_from", TABLE), asked.get(EXPLAIN, "false")
+        if origin not in ORIGINS:
+            return Problem(400, "bad-option", f"query, features_from: expected {' or '.join(ORIGINS)}")
+        if explain not in _LEVELS:
+            return Problem(400, "bad-option", f"query, {EXPLAIN}: expected one of {', '.join(_LEVELS)}")
+        return Options(live=origin == LIVE, explain=_LEVELS[explain])
 
     def read(self, record: SpineRow, now_us: int, since_us: int | None) -> NewRow | Missing | Problem:
         """Return the row that a record is.

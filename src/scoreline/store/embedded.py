@@ -15,7 +15,7 @@ import msgspec
 
 from scoreline.errors import StoreError
 from scoreline.store.keys import RESERVED, encode_key
-from scoreline.store.states import STATE, UNTIMED_US, State, StateTable, Wanted, newest_at, state_key
+from scoreline.store.states import STATE, UNTIMED_US, State, StateTable, Wanted, newest_at, state_key, time_and_order
 
 FORMAT = 3
 META_KEY = RESERVED + b"meta"
@@ -64,8 +64,7 @@ class EmbeddedStore:
     @cached_property
     def tables(self) -> Mapping[str, StateTable]:
         """How the rows of other tables are kept, by table."""
-        described = self.read_meta().get("states", {})
-        return {name: StateTable(**{**table, "columns": tuple(table["columns"])}) for name, table in described.items()}
+        return _tables_in(self.read_meta().get("states", {}))
 
     @cached_property
     def history_from_us(self) -> int | None:
@@ -84,6 +83,33 @@ class EmbeddedStore:
                 table = tables[name]
                 at = newest_at(cursor, state_key(table.number, key), as_of_us if table.is_timed else UNTIMED_US)
                 found.append(None if at is None else self._state(table, key, at, cursor.value()))
+        return found
+
+    def trail(self, wanted: Wanted) -> list[State]:
+        """Return all rows of a key, whenever they happened, the newest first."""
+        return self._trail(self.tables[wanted.table], wanted.key)
+
+    def set_aside(self, wanted: Wanted) -> list[State]:
+        """Return the rows of a key that could not be read but for key and time; values: the column, and why."""
+        return self._trail(self._aside[wanted.table], wanted.key)
+
+    def origin_of(self, table: str, order: int) -> dict[str, Any]:
+        """Return the file and the line that a row came from."""
+        file, line = self.tables[table].place_of(order)
+        return {"file": file, "line": line}
+
+    @cached_property
+    def _aside(self) -> Mapping[str, StateTable]:
+        return _tables_in(self.read_meta().get("set_aside", {}))
+
+    def _trail(self, table: StateTable, key: Key) -> list[State]:
+        begin, found = state_key(table.number, key), []
+        with (self._env or self._open()).begin() as transaction, transaction.cursor() as cursor:
+            there = cursor.set_range(begin)
+            while there and (at := time_and_order(cursor.key(), begin)) is not None:
+                state = self._state(table, key, at, cursor.value())
+                found += [] if state is None else [state]
+                there = cursor.next()
         return found
 
     def _state(self, table: StateTable, key: Key, at: tuple[int, int], raw: bytes) -> State | None:
@@ -120,6 +146,10 @@ class EmbeddedStore:
                 raise StoreError(f"{self.path}: can't be opened as an online store ({error})") from error
             _open_stores.add(self)
             return self._env
+
+
+def _tables_in(described: Mapping[str, Any]) -> dict[str, StateTable]:
+    return {name: StateTable(**{**table, "columns": tuple(table["columns"])}) for name, table in described.items()}
 
 
 _open_stores: weakref.WeakSet[EmbeddedStore] = weakref.WeakSet()

@@ -71,7 +71,8 @@ def _new_row_schemas(app: App) -> dict[str, Schema]:
     assert new is not None
     time = {new.time: column_schema(Time(), nullable=True) | {"description": "default: now"}} if new.time else {}
     schemas = {**time, **{name: _any_category(kind) for name, kind in {**new.columns, **new.brought}.items()}}
-    return {name: {"description": "for a new row", **schema} for name, schema in schemas.items()}
+    described = {name: {"description": "for a new row", **schema} for name, schema in schemas.items()}
+    return {"explain": {"type": "boolean", "description": "tell how the reply came about"}, **described}
 
 
 def _any_category(kind: ColumnType) -> Schema:
@@ -114,7 +115,7 @@ def reply_schema(app: App, fields: Mapping[str, ReplyField], *, of_inputs: bool 
     properties = {name: _field_schema(app, given) for name, given in fields.items()}
     stale = {"type": "array", "items": {"type": "string"}, "description": "reference tables older than declared"}
     request = app.declared_request
-    unknown = {}
+    unknown: Schema = {} if request is not None or of_inputs else {"explanation": {"type": "object"}}
     if request is not None and request.each is not None and not of_inputs:
         unknown = {f"unknown_{request.select}": {"type": "array", "items": _plain_key(request.each)}}
     return _object({**properties, **unknown, "stale": stale}, list(properties))

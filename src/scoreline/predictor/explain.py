@@ -1,0 +1,134 @@
+"""Explanations: which row gave each feature, which came too late or was set aside, and which rule decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from scoreline.app.columns import ColumnType, Time
+from scoreline.app.declaration import App
+from scoreline.app.features import Feature
+from scoreline.app.heads import RulesHead
+from scoreline.app.moments import written
+from scoreline.app.table import Column
+from scoreline.features.plan import Join, make_plan
+from scoreline.model.inputs import inputs_of
+from scoreline.model.rules import CompiledRules
+from scoreline.predictor.new_rows import NewRow
+from scoreline.store.states import UNTIMED_US, State, Wanted
+
+Level = Literal["", "values", "all"]
+SHOWN = 3  # rows that came too late, or were set aside, told one by one
+
+
+class Trail(Protocol):
+    """Where all rows of a key are found: the online store, and what was ingested since."""
+
+    def trail(self, wanted: Wanted) -> Sequence[State]:
+        """Return the rows of a key whenever they happened, the newest first."""
+
+    def set_aside(self, wanted: Wanted) -> Sequence[State]:
+        """Return the rows of a key that were set aside, the newest first; values: column and why."""
+
+    def origin_of(self, table: str, order: int) -> dict[str, Any]:
+        """Return where a row came from: file and line, or batch."""
+
+
+class Explainer:
+    """Explains feature rows.
+
+    Parameters
+    ----------
+    columns : the columns of a feature row, in order
+    """
+
+    def __init__(self, app: App, columns: Sequence[str]) -> None:
+        plan = make_plan(app)
+        self._plan, self._columns, self._time = plan, tuple(columns), plan.spine.time
+        self._types: dict[str, ColumnType] = dict(plan.columns)
+        self._inputs = inputs_of(app)
+        self._rules = [CompiledRules(head, self._inputs) for head in app.heads.values() if isinstance(head, RulesHead)]
+        self._join_of = {name: join for join in plan.joins for name in join.columns}
+
+    def explain(self, row: Sequence[Any], trail: Trail, level: Level, new: NewRow | None = None) -> dict[str, Any]:
+        """Return the explanation of a feature row as JSON-able data.
+
+        Parameters
+        ----------
+        trail : has the rows that its features were made from
+        level : "values" for the features' values alone
+        new : the new row that it was made of; None: it is the feature table's
+        """
+        known = dict(zip(self._columns, row, strict=True))
+        names = [feature.name for feature in self._plan.features]
+        if level == "values":
+            return {"features": {name: self._written(name, known[name]) for name in names}}
+        sent = {**known, **({} if new is None else new.columns)}
+        as_of_us = UNTIMED_US if self._time is None else sent[self._time]
+        brought = {} if new is None else new.brought
+        features = {
+            feature.name: {
+                "value": self._written(feature.name, known[feature.name]),
+                **self._source_of(feature, sent, as_of_us, brought, trail),
+            }
+            for feature in self._plan.features
+        }
+        encoded = self._inputs.encode_one([known[name] for name in self._inputs.names])
+        as_of = {} if self._time is None else {"as_of": written(as_of_us)}
+        return {**as_of, "features": features, "decided": [rules.explain(encoded) for rules in self._rules]}
+
+    def _source_of(
+        self,
+        feature: Feature,
+        sent: Mapping[str, Any],
+        as_of_us: int,
+        brought: Mapping[str, Mapping[str, Any]],
+        trail: Trail,
+    ) -> dict[str, Any]:
+        if isinstance(feature.source, Column):
+            return {"from": str(feature.source)}
+        if feature.is_function:
+            return {"function_of": list(feature.arguments)}
+        join = self._join_of[feature.name]
+        name, spec = join.table.name, join.table
+        if name in brought:
+            return {"table": name, "from": "the request"}
+        if spec.reference is not None:
+            return {"table": name, "from": "the reference table in memory"}
+        key = tuple(sent.get(part) for part in spec.key)
+        if None in key:
+            return {"table": name, "row": None}
+        return _from_trail(join, Wanted(name, key, as_of_us), trail)  # type: ignore[arg-type]
+
+    def _written(self, name: str, value: Any) -> Any:
+        return written(value) if isinstance(self._types[name], Time) and value is not None else value
+
+
+def _from_trail(join: Join, wanted: Wanted, trail: Trail) -> dict[str, Any]:
+    """Say which row of a table counts, which came later, and which was set aside and would have counted."""
+    is_timed = join.table.time is not None
+    rows = trail.trail(wanted)
+    by_then = [row for row in rows if not is_timed or row.time_us <= wanted.as_of_us]
+    later = [row for row in rows if is_timed and row.time_us > wanted.as_of_us]
+    used = by_then[0] if by_then else None
+    told: dict[str, Any] = {"table": wanted.table, "row": None, "considered": len(by_then)}
+    if used is not None:
+        told["row"] = _place(wanted.table, used, trail, is_timed=is_timed)
+    if later:
+        told["came_later"] = len(later)
+        told["next"] = [_place(wanted.table, row, trail, is_timed=True) for row in later[::-1][:SHOWN]]
+    aside = [
+        row
+        for row in trail.set_aside(wanted)
+        if (not is_timed or row.time_us <= wanted.as_of_us) and (used is None or row[:2] > used[:2])
+    ]
+    if aside:
+        told["set_aside"] = [
+            {**_place(wanted.table, row, trail, is_timed=is_timed), "column": row.values[0], "why": row.values[1]}
+            for row in aside[:SHOWN]
+        ]
+    return told
+
+
+def _place(table: str, row: State, trail: Trail, *, is_timed: bool) -> dict[str, Any]:
+    return {**trail.origin_of(table, row.order), **({"time": written(row.time_us)} if is_timed else {})}
