@@ -56,6 +56,7 @@ PARTS = (  # the one list of what there is: add a benchmark here
     Part("feature_build.py", ("--orders", "20000", "--rounds", "1"), 10_800),
     Part("store.py", ("--rows", "20000", "--rounds", "1"), 3_600),
     Part("shells.py", ("--seconds", "1", "--rounds", "1", "--orders", "20000"), 1_800, has_page=False),
+    Part("placed.py", ("--seconds", "1", "--rounds", "1", "--orders", "20000"), 1_800, has_page=False),
     Part("trees.py", ("--classes", "2"), 1_800, has_page=False),
 )
 

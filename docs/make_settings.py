@@ -28,7 +28,9 @@ _OPTIONS |= {
     "admin_token": "",
     "default_accept": "",
 }
-_OPTIONS |= dict.fromkeys(("ml_root", "safe_ports", "payload_mb", "log_level", "multi_model", "history_days"), "")
+_OPTIONS |= dict.fromkeys(
+    ("ml_root", "safe_ports", "payload_mb", "log_level", "multi_model", "history_days", "events_days"), ""
+)
 
 
 def settings_page() -> str:

@@ -278,6 +278,7 @@ def test_spaces_around_a_value_do_not_matter():
         ),
         *(("SCORELINE_MAX_BAD_ROWS", bad, "a whole number, for example 20") for bad in ("-1", "1.5", "many")),
         *(("SCORELINE_HISTORY_DAYS", bad, "a whole number of days above 0, for example 400") for bad in ("0", "1.5")),
+        ("SCORELINE_EVENTS_DAYS", "0", "a whole number of days above 0, for example 30"),
         ("SCORELINE_CONCURRENCY", "0", "a whole number above 0, for example 2"),
         ("SCORELINE_INFERENCE_TIMEOUT", "soon", "a whole number of seconds above 0, for example 70"),
         *(

@@ -255,6 +255,12 @@ SETTINGS = (
         "Default: all that the tables hold.",
     ),
     Setting(
+        "events_days", ("SCORELINE_EVENTS_DAYS",), _positive_int, "a whole number of days above 0, for example 30",
+        "days", None,
+        "After how many days ingested rows are dropped that `feature` has folded in; its files must hold them by then. "
+        "Default: never.",
+    ),
+    Setting(
         "url", ("SCORELINE_URL",), str, "an address", "", None,
         "The server that `inference` asks. Default: http://127.0.0.1 and the port.",
     ),
@@ -302,6 +308,7 @@ class Settings:
     max_bad_percent: float
     max_bad_rows: int
     history_days: int | None
+    events_days: int | None
     url: str | None
     concurrency: int
     inference_timeout_s: int

@@ -14,8 +14,8 @@ from scoreline.cli.main import scoreline
 from scoreline.settings import SETTINGS
 
 COMMANDS = [
-    "check", "feature", "train", "serve", "inference", "up", "explain", "parity", "refresh", "status", "rollback",
-    "package", "doctor",
+    "check", "feature", "train", "serve", "inference", "up", "ingest", "explain", "parity", "refresh", "status",
+    "rollback", "package", "doctor",
 ]  # fmt: skip
 EXECUTABLE = Path(sys.executable).with_name("scoreline")
 VARIABLES = {setting.name: setting.variables for setting in SETTINGS}
@@ -52,7 +52,7 @@ def test_only_what_is_asked_for_once_has_no_variable():
     without = {(param.values[0], param.values[1].name) for param in OPTIONS if param.values[1].name not in VARIABLES}
     assert without == {
         *(("refresh", "dry_run"), ("status", "as_json"), ("rollback", "to"), ("rollback", "unpin")),
-        *(("explain", "record"), ("explain", "as_json"), ("parity", "rows")),
+        *(("explain", "record"), ("explain", "as_json"), ("parity", "rows"), ("ingest", "batch_id")),
         *(("package", "out"), ("package", "more"), ("package", "dry_run")),
         *(("doctor", name) for name in ("image", "record", "strict", "as_json")),
     }

@@ -172,7 +172,7 @@ def test_status_as_json_is_what_the_route_answers_and_the_servers(operate, cards
     ran = operate("status", "--json")
     assert (ran.code, ran.err) == (0, "")
     told = json.loads(ran.out)
-    assert list(told) == ["published", "pinned", "source", "tables", "generations", "servers"]
+    assert list(told) == ["published", "pinned", "source", "tables", "events", "generations", "servers"]
     assert (told["published"], told["pinned"], told["servers"]) == (state.current().name, None, [])
     assert told["source"] == str(cards / "data")
     assert told["tables"]["cards"]["stale_after_s"] == 3600

@@ -234,7 +234,7 @@ def test_the_generations_are_told_to_who_has_the_token(ask, settings, state):
     told = ask(path="/generations", headers=WITH_TOKEN)
     assert (told.status, told.headers["Content-Type"]) == (200, "application/json")
     body = told.json()
-    assert list(body) == ["published", "pinned", "source", "tables", "generations"]
+    assert list(body) == ["published", "pinned", "source", "tables", "events", "generations"]
     assert (body["published"], body["pinned"], body["source"]) == (state.current().name, None, str(settings.data))
     assert [one["generation"] for one in body["generations"]] == [state.current().name]
     assert {name: table["stale"] for name, table in body["tables"].items()} == {"cards": False, "issuers": False}

@@ -83,6 +83,7 @@ class App:
         file: str | Sequence[str] | None = None,
         multiline: bool = False,
         in_request: bool = False,
+        stale_after_s: int | None = None,
     ) -> Table:
         """Declare a raw input.
 
@@ -104,10 +105,13 @@ class App:
         in_request : bool
             A client that sends a row of the spine which is not in the table yet may bring this table's row of it: the
             payment of an order just placed, say. It sends the features taken from it, by their names.
+        stale_after_s : int, optional
+            Age in seconds of the newest row past which replies say that the table is old. Needs `time`.
         """
         table = declare_table(
-            name, key=key, columns=columns, time=time, file=file, multiline=multiline, in_request=in_request
-        )
+            name, key=key, columns=columns, time=time, file=file, multiline=multiline, in_request=in_request,
+            stale_after_s=stale_after_s,
+        )  # fmt: skip
         return self._add_table(table)
 
     def reference_table(

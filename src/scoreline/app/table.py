@@ -48,6 +48,7 @@ class TableSpec:
     multiline : quoted fields of its CSV file may hold newlines
     reference : what is declared of a reference table; None for any other
     in_request : a client that sends a new row of the spine may bring this table's row of it
+    stale_after_s : age in seconds of the newest row past which replies say that the table is old; None: never
     """
 
     name: str
@@ -58,6 +59,7 @@ class TableSpec:
     multiline: bool = False
     reference: Reference | None = None
     in_request: bool = False
+    stale_after_s: int | None = None
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -106,6 +108,7 @@ def declare_table(
     multiline: bool = False,
     reference: Reference | None = None,
     in_request: bool = False,
+    stale_after_s: int | None = None,
 ) -> Table:
     """Check a table's declaration and make it; AppError says what is wrong."""
     where = f"table '{name}'"
@@ -134,7 +137,11 @@ def declare_table(
     for given in files:
         if "/" in given or not given.endswith((".csv", ".parquet")):
             raise AppError(f"{where}: file='{given}': expected a bare name that ends in .csv or .parquet")
-    return Table(TableSpec(name, files, keys, time, types, multiline, reference, in_request))
+    if stale_after_s is not None and (time is None or type(stale_after_s) is not int or stale_after_s < 1):
+        raise AppError(
+            f"{where}: expected stale_after_s= a whole number of seconds above 0, beside time=, got {stale_after_s!r}"
+        )
+    return Table(TableSpec(name, files, keys, time, types, multiline, reference, in_request, stale_after_s))
 
 
 def declare_reference(name: str, rows: object, stale_after_s: object) -> Reference:

@@ -15,12 +15,13 @@ from scoreline.settings import Settings
 
 
 @click.command(short_help="Raw tables -> point-in-time features.")
-@options(*FOLDERS, "data_url")
+@options(*FOLDERS, "data_url", "state")
 def feature(settings: Settings) -> None:
     """Build point-in-time features from the raw tables.
 
     Writes feature.csv, feature.parquet and the online store to the results folder; rows that can't
-    be read go to rejected/ there. On any error the last good results stay.
+    be read go to rejected/ there. Rows that were ingested, in the state folder, are folded in. On any
+    error the last good results stay.
     """
     run_feature(settings)
 
@@ -31,6 +32,7 @@ def run_feature(settings: Settings) -> list[str]:
     from scoreline.cli.report import feature_lines
     from scoreline.features.build import build_features
     from scoreline.serving.plan import plan_workers
+    from scoreline.store.events import EVENTS_FILE, event_log
 
     app = load_app(settings.app)
     with reference_data(settings, app) as folder:
@@ -43,6 +45,7 @@ def run_feature(settings: Settings) -> list[str]:
             max_bad_rows=settings.max_bad_rows,
             reference_data=folder,
             history_days=settings.history_days,
+            events=event_log(settings.state) if (settings.state / EVENTS_FILE).exists() else None,
         )
     lines = feature_lines(report, settings.results)
     click.echo("\n".join(lines))

@@ -15,6 +15,7 @@ from scoreline.cli.doctor import doctor
 from scoreline.cli.explain import explain
 from scoreline.cli.feature import feature
 from scoreline.cli.inference import inference
+from scoreline.cli.ingest import ingest
 from scoreline.cli.operate import refresh, rollback, status
 from scoreline.cli.options import Terminated
 from scoreline.cli.package import package
@@ -52,21 +53,9 @@ def scoreline() -> None:
     """
 
 
-for command in (
-    check,
-    feature,
-    train,
-    serve,
-    inference,
-    up,
-    explain,
-    parity,
-    refresh,
-    status,
-    rollback,
-    package,
-    doctor,
-):
+_STEPS = (check, feature, train, serve, inference, up)
+_BESIDE = (ingest, explain, parity, refresh, status, rollback, package, doctor)
+for command in (*_STEPS, *_BESIDE):
     scoreline.add_command(command)
 
 

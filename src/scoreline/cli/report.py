@@ -22,6 +22,8 @@ def feature_lines(report: FeatureReport, results: Path) -> list[str]:
     for load in report.loads:
         aside = f", {len(load.rejected):,} set aside" if load.rejected else ""
         lines.append(f"  {load.file.name:<16} {load.rows_read:>10,} rows read{aside}")
+        if load.ingested:
+            lines.append(f"  {'':<16} {load.ingested:>10,} rows ingested since, folded in")
         for column, values in load.unknown.items():
             kept = ", ".join(f"{value!r} ({count:,})" for value, count in list(values.items())[:_SHOWN])
             kept += f" and {len(values) - _SHOWN:,} more" if len(values) > _SHOWN else ""
@@ -124,9 +126,24 @@ def status_lines(described: dict[str, Any]) -> list[str]:
         lines.append(f"  {name:<16} {seen}{stale}")
         if table["error"]:
             lines.append(f"  {'':<16} last: {table['error']}")
+    lines += _events_lines(described["events"])
     for kept in described["generations"]:
         rows = "".join(f", {name} {table['rows']:,} rows" for name, table in kept["tables"].items())
         lines.append(f"  {kept['generation']:<12} {kept['created_at'][:19]}Z  {kept['why']}{rows}")
+    return lines
+
+
+def _events_lines(described: dict[str, Any]) -> list[str]:
+    """Say how old each table's newest row is, and how many rows wait in the event log for the next `feature`."""
+    lines = []
+    for name, table in described.get("tables", {}).items():
+        age = "no row" if table["age_s"] is None else f"newest row {table['age_s']:,.0f} s old"
+        stale = f", older than the {table['stale_after_s']:,} s declared" if table["stale"] else ""
+        lines.append(f"  {name:<16} {age}{stale}")
+    if described.get("ingested_since"):
+        lines.append(
+            f"  {described['ingested_since']:,} rows ingested since; the next `scoreline feature` folds them in"
+        )
     return lines
 
 

@@ -19,13 +19,14 @@ from scoreline.app.declaration import App
 from scoreline.errors import TableError
 from scoreline.features.arrays import apply_functions
 from scoreline.features.engines.embedded import EmbeddedEngine, TableLoad
-from scoreline.features.history import History
+from scoreline.features.history import History, arrivals
 from scoreline.features.plan import Plan, make_plan
 from scoreline.features.selfcheck import check_features
 from scoreline.features.stamp import CSV_FILE, PARQUET_FILE, STAMP_FILE, TARGETS_FILE, Stamp, describe_file
 from scoreline.files import sha256_of, staged
 from scoreline.progress import Progress
 from scoreline.store.embedded import FORMAT as STORE_FORMAT
+from scoreline.store.events import EventLog
 from scoreline.store.writer import StoreWriter
 from scoreline.tables.read import LINE, TableFile
 from scoreline.tables.reference import refuse_bad_reference
@@ -49,6 +50,7 @@ class FeatureReport:
     unplaced : table -> how many of its rows set aside have no readable key, so that nobody can tell
     checked : feature rows compared with the plain loop
     states : digest of the joined tables' rows in the online store; empty without one
+    events : number of the last ingested row that was folded in; 0 for none
     """
 
     loads: list[TableLoad]
@@ -58,6 +60,7 @@ class FeatureReport:
     unplaced: dict[str, int] = field(default_factory=dict)
     checked: int = 0
     states: str = ""
+    events: int = 0
 
 
 def build_features(
@@ -70,6 +73,7 @@ def build_features(
     max_bad_rows: int,
     reference_data: Path | None = None,
     history_days: int | None = None,
+    events: EventLog | None = None,
 ) -> FeatureReport:
     """Build the feature table, the targets and the online store of an app.
 
@@ -84,6 +88,7 @@ def build_features(
     max_bad_percent, max_bad_rows : a table may have the larger of the two of unreadable rows
     reference_data : folder with the reference tables' files; None: they are in `data` too
     history_days : the store keeps so many days of those rows, back from the newest row of all; None: all of them
+    events : rows that were ingested since, which are folded in; None: there are none
 
     Raises
     ------
@@ -102,7 +107,9 @@ def build_features(
         work = staging / "work"
         work.mkdir()
         engine = stack.enter_context(EmbeddedEngine(work, threads))
-        report = FeatureReport([_load(engine, plan, files[spec.name]) for spec in plan.tables])
+        upto = 0 if events is None else events.last
+        loads = [_load(engine, plan, files[spec.name], events, upto) for spec in plan.tables]
+        report = FeatureReport(loads, events=upto)
         _set_aside(plan, engine, report, results / REJECTED_FOLDER)
         _refuse_bad_tables(report, results / REJECTED_FOLDER, max_bad_percent, max_bad_rows)
         store = staging / _BUILDING_STORE if has_store else None
@@ -119,9 +126,12 @@ def build_features(
     return report
 
 
-def _load(engine: EmbeddedEngine, plan: Plan, file: TableFile) -> TableLoad:
+def _load(engine: EmbeddedEngine, plan: Plan, file: TableFile, events: EventLog | None, upto: int) -> TableLoad:
     is_unique = file.spec is plan.spine or file.spec.time is None
-    return engine.load(file, unique_key=is_unique)
+    load = engine.load(file, unique_key=is_unique)
+    if events is not None and any(join.table is file.spec for join in plan.kept):
+        load.ingested = engine.add(file.spec, arrivals(file.spec, events, upto))
+    return load
 
 
 def _set_aside(plan: Plan, engine: EmbeddedEngine, report: FeatureReport, folder: Path) -> None:
@@ -219,6 +229,7 @@ def _stamp(plan: Plan, engine: EmbeddedEngine, report: FeatureReport, staging: P
         columns={name: kind.describe() for name, kind in plan.columns.items()},
         files={name: describe_file(staging / name) for name in named},
         store=store,
+        events=report.events,
         tables={
             load.spec.name: {
                 "file": load.file.name,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from scoreline.app.table import TableSpec
 from scoreline.features.engines.embedded import EmbeddedEngine, TableLoad
 from scoreline.features.plan import Join, Plan
 from scoreline.progress import Progress
+from scoreline.store.events import EventLog
 from scoreline.store.states import UNTIMED_US, StateTable
 from scoreline.store.writer import StoreWriter
+from scoreline.tables.read import LINE
 from scoreline.tables.typed import arrow_type
 
 _DAY_US = 86_400_000_000
+_ROWS_AT_ONCE = 100_000
 _ASIDE = 128  # from this number on: rows set aside, told in explanations alone
 _OF_ASIDE = ("column", "why")
 
@@ -78,3 +83,19 @@ class History:
         times = [UNTIMED_US if row.time_us is None else row.time_us for row in rows]
         arrays += [pa.array(times, pa.int64()), pa.array([row.place for row in rows], pa.int64())]
         return pa.record_batch(arrays, names=[str(place) for place in range(len(arrays))])
+
+
+def arrivals(spec: TableSpec, events: EventLog, upto: int) -> Iterator[pa.Table]:
+    """Yield what was ingested for a table up to a number of arrival, as rows behind those of its files."""
+    types = {name: arrow_type(kind) for name, kind in spec.columns.items()}
+    rows = events.rows_of(spec.name, upto)
+    while some := list(itertools.islice(rows, _ROWS_AT_ONCE)):
+        columns = {
+            name: pa.array([values.get(name) for _, values in some], _stored(kind)).cast(kind)
+            for name, kind in types.items()
+        }
+        yield pa.table({**columns, LINE: pa.array([order for order, _ in some], pa.int64())})
+
+
+def _stored(kind: pa.DataType) -> pa.DataType:
+    return pa.int64() if pa.types.is_timestamp(kind) else kind

@@ -33,6 +33,7 @@ class Stamp:
     files : path in the results folder -> size in bytes and SHA-256
     store : path of the online store in the results folder; None where requests bring all that features need
     tables : table -> file, rows read, rows set aside, newest event time
+    events : number of the last ingested row that was folded in; 0 for none
     """
 
     digest: str
@@ -42,6 +43,7 @@ class Stamp:
     files: dict[str, dict[str, Any]]
     store: str | None
     tables: dict[str, dict[str, Any]]
+    events: int = 0
     format: int = FORMAT
 
     def encode(self) -> bytes:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from scoreline.app.declaration import App
+from scoreline.app.moments import now_us
 from scoreline.errors import GenerationError, PinnedError, ScorelineError, SourceAwayError
 from scoreline.features.plan import make_plan
 from scoreline.features.stamp import check_plan, read_stamp
 from scoreline.generations.golden import check_golden_requests
+from scoreline.generations.ingest import ingestable_tables
 from scoreline.generations.manifest import (
     MODEL_FOLDER,
     STORE_FILE,
@@ -29,18 +31,22 @@ from scoreline.generations.report import RefreshReport, table_report, unchanged,
 from scoreline.generations.state import StateFolder, utc_now
 from scoreline.model.artifact import MANIFEST_FILE as MODEL_MANIFEST
 from scoreline.model.artifact import check_belongs, files_of, load_artifact, read_digest
+from scoreline.store.events import EVENTS_FILE, Table, event_log
 from scoreline.tables.fetch import Source
 
 Mode = Literal["ask", "poll", "start"]
+_DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True)
 class _Store:
-    """The online store that a generation gets: digest, file, columns of its rows."""
+    """The online store that a generation gets: digest, file, columns of its rows, what of the other tables is in it."""
 
     digest: str
     path: Path
     columns: tuple[str, ...]
+    events: int
+    newest: Mapping[str, int | None]
 
 
 class Builder:
@@ -62,10 +68,11 @@ class Builder:
         source: Source,
         make_predictor: MakePredictor,
         package: Package | None = None,
+        events_days: int | None = None,
     ) -> None:
         self._app, self._state, self._source = app, state, source
         self._model, self._results, self._make_predictor = model, results, make_predictor
-        self._package = package
+        self._package, self._events_days = package, events_days
         self._digest = app_digest(app)
 
     def refresh(self, mode: Mode = "ask", *, dry_run: bool = False) -> RefreshReport:
@@ -102,6 +109,7 @@ class Builder:
                 raise
             if not dry_run:
                 self._note_seen(tables)
+                self._drop_events()
             return report
 
     def rollback(self, to: int | None = None) -> Generation:
@@ -176,7 +184,8 @@ class Builder:
         check_plan(stamp, make_plan(self._app), self._results)
         if stamp.store is None:
             raise GenerationError(f"{self._results}: its feature table has no online store. Run `scoreline feature`.")
-        return _Store(stamp.digest, self._results / stamp.store, tuple(stamp.columns))
+        newest = {name: table["newest_us"] for name, table in stamp.tables.items()}
+        return _Store(stamp.digest, self._results / stamp.store, tuple(stamp.columns), stamp.events, newest)
 
     def _collect(self, staging: Path, current: Generation | None, mode: Mode) -> dict[str, Collected]:
         """Bring all reference tables; what is wrong with any of them is said in one error."""
@@ -214,6 +223,14 @@ class Builder:
                     seen_at=utc_now(),
                     error=None,
                 )
+
+    def _drop_events(self) -> None:
+        """Drop ingested rows that are old, and in the store of whatever may be answered from."""
+        if self._events_days is None or not (self._state.path / EVENTS_FILE).exists():
+            return
+        upto = min((generation.events for generation in self._state.generations()), default=0)
+        tables = {name: Table(name, spec.key, spec.time) for name, spec in ingestable_tables(self._app).items()}
+        event_log(self._state.path).drop(upto, now_us() - self._events_days * _DAY_US, tables)
 
     def _note_held_back(self, tables: dict[str, Collected], current: Generation | None, error: ScorelineError) -> None:
         for name, one in tables.items():
@@ -255,6 +272,8 @@ class Builder:
             tables=contents,
             why=why(report, current),
             created_at=utc_now(),
+            events=0 if store is None else store.events,
+            newest={} if store is None else store.newest,
         )
         report.notes += self._stage(staging, generation, store)
         if not dry_run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,8 @@ class Generation:
     columns : columns of the store's rows, in order
     why : what led to it, for people
     created_at : UTC, `YYYY-MM-DDTHH:MM:SS.ffffffZ`
+    events : number of the last ingested row that is in the store; those behind it are in the event log
+    newest : table -> newest event time in the store's data, in microseconds; None without rows or time
     """
 
     number: int
@@ -74,6 +76,8 @@ class Generation:
     why: str
     created_at: str
     app_name: str = ""
+    events: int = 0
+    newest: Mapping[str, int | None] = field(default_factory=dict)
     format: int = FORMAT
 
     @cached_property

@@ -15,6 +15,8 @@ from scoreline.generations.manifest import MODEL_FOLDER, STORE_FILE, TABLES_FOLD
 from scoreline.model.artifact import Artifact, check_belongs, load_artifact
 from scoreline.predictor import InputScorer, LiveScorer, NewRows, Predictor, ReferenceData, StoredScorer, Trail
 from scoreline.store.embedded import EmbeddedStore
+from scoreline.store.events import EventLog
+from scoreline.store.merged import MergedStates
 
 MakePredictor = Callable[[App, Artifact], Predictor]
 
@@ -43,7 +45,12 @@ class Parts:
 
 
 def load_parts(
-    app: App, folder: Path, make_predictor: MakePredictor, former: Parts | None = None, runtime: str | None = None
+    app: App,
+    folder: Path,
+    make_predictor: MakePredictor,
+    former: Parts | None = None,
+    runtime: str | None = None,
+    events: EventLog | None = None,
 ) -> Parts:
     """Load a generation's folder; its golden rows are scored on the way.
 
@@ -52,6 +59,7 @@ def load_parts(
     make_predictor : makes the app's predictor and scores the golden rows with it
     former : parts of another generation, shared where their content is the same
     runtime : the one runtime that may score trees; None: the fastest that was proved
+    events : rows of other tables that came since the generation was built
 
     Raises
     ------
@@ -72,12 +80,14 @@ def load_parts(
     }
     scorer: StoredScorer | LiveScorer
     if store is not None:
-        new_rows = NewRows(app, store, generation.columns, {name: data for name, (_, data) in tables.items()})
+        states = store if events is None else MergedStates(store, events)
+        new_rows = NewRows(app, states, generation.columns, {name: data for name, (_, data) in tables.items()})
         scorer = StoredScorer(app, artifact, predictor, store, generation.columns, new_rows)
     else:
         scorer = LiveScorer(app, artifact, predictor, {name: data for name, (_, data) in tables.items()})
     direct = InputScorer(app, artifact, predictor)
-    return Parts(generation, artifact, predictor, store, tables, scorer, direct, store)
+    trail = store if store is None or events is None else MergedStates(store, events)
+    return Parts(generation, artifact, predictor, store, tables, scorer, direct, trail)
 
 
 def _load_store(app: App, path: Path, generation: Generation, former: Parts | None) -> EmbeddedStore:

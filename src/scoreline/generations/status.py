@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from scoreline.app.declaration import App
+from scoreline.generations.ingest import ingestable_tables
 from scoreline.generations.manifest import Generation
-from scoreline.generations.state import StateFolder, age_s
+from scoreline.generations.state import StateFolder, age_s, newest_age_s
+from scoreline.store.events import EVENTS_FILE, event_log
 from scoreline.tables.fetch import Source
 
 
@@ -18,8 +20,24 @@ def describe_state(state: StateFolder, app: App, source: Source) -> dict[str, An
         "pinned": state.pinned,
         "source": source.where,
         "tables": {name: _describe_source(state, app, name) for name in app.reference_tables},
+        "events": {} if current is None else _describe_events(state, app, current),
         "generations": [_describe_generation(generation) for generation in reversed(state.generations())],
     }
+
+
+def _describe_events(state: StateFolder, app: App, current: Generation) -> dict[str, Any]:
+    """Return for each joined table with time how old its newest row is, and for all how much was ingested since."""
+    log = event_log(state.path) if (state.path / EVENTS_FILE).exists() else None
+    described = {}
+    for name, spec in ingestable_tables(app).items():
+        if spec.time is not None:
+            age, limit = newest_age_s(current, log, name), spec.stale_after_s
+            described[name] = {
+                "age_s": None if age is None else round(age, 1),
+                "stale_after_s": limit,
+                "stale": limit is not None and (age is None or age > limit),
+            }
+    return {"tables": described, "ingested_since": 0 if log is None else max(0, log.last - current.events)}
 
 
 def _describe_source(state: StateFolder, app: App, name: str) -> dict[str, Any]:

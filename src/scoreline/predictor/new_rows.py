@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -33,7 +33,7 @@ class StateSource(Protocol):
     def history_from_us(self) -> int | None:
         """The moment before which rows are not kept; None: all are."""
 
-    def newest(self, wanted: Iterable[Wanted]) -> list[State | None]:
+    def newest(self, wanted: Sequence[Wanted]) -> list[State | None]:
         """Return for each question the newest row of the key at or before the moment."""
 
 

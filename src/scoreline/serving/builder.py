@@ -1,7 +1,7 @@
 """The builder process of `serve`: it looks at the sources when asked or by the clock, and answers operators' routes.
 
 `python -m scoreline.serving.builder`, started by the supervisor and started anew when it ends. It
-has a socket of its own; nginx brings it the app's refresh route and `/generations`.
+has a socket of its own; nginx brings it the app's refresh route, `/generations` and `/ingest/<table>`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from urllib.parse import parse_qsl
 
 from scoreline.app.declaration import App
 from scoreline.app.load import load_app
-from scoreline.errors import PinnedError, ScorelineError, SourceAwayError
+from scoreline.errors import PinnedError, ScorelineError, SourceAwayError, StoreError, TableError
 from scoreline.generations.builder import Builder
+from scoreline.generations.ingest import Format, Ingest
 from scoreline.generations.state import StateFolder
 from scoreline.generations.status import describe_state
 from scoreline.serving.access import PEER_HEADER, Access, container_gateway
@@ -29,17 +30,24 @@ from scoreline.serving.start import make_builder, source_of
 from scoreline.serving.unix_http import Handler, UnixServer
 from scoreline.settings import Settings, resolve_settings
 
-SOCKET, GENERATIONS_ROUTE = "builder.sock", "/generations"
+SOCKET, GENERATIONS_ROUTE, INGEST_ROUTE = "builder.sock", "/generations", "/ingest/"
+_FORMATS: dict[str, Format] = {
+    "application/jsonlines": "json-lines",
+    "application/x-ndjson": "json-lines",
+    "application/jsonl": "json-lines",
+    "text/csv": "csv",
+}
 _JITTER = 0.1  # of the interval, so that containers started together do not ask together
 _log = logging.getLogger("scoreline.builder")
 
 
 class BuilderServer(UnixServer):
-    """Answers the app's refresh route and `/generations`."""
+    """Answers the app's refresh route, `/generations` and `/ingest/<table>`."""
 
     def __init__(self, path: Path, app: App, settings: Settings, state: StateFolder, builder: Builder) -> None:
         self.app, self.settings, self.state, self.builder = app, settings, state, builder
         self.access = Access(settings.admin_token, container_gateway())
+        self.ingest = Ingest(app, state.path)
         super().__init__(path, _OperatorHandler)
 
 
@@ -50,14 +58,20 @@ class _OperatorHandler(Handler):
         path, _, query = self.path.partition("?")
         if path == GENERATIONS_ROUTE:
             self._generations()
+        elif path.startswith(INGEST_ROUTE):
+            self.send_error(405)
         elif path == self.server.app.refresh_route:
             self._refresh(dict(parse_qsl(query, keep_blank_values=True)))
         else:
             self.answer_problem(Problem(404, "no-such-route", "expected an operator's route"))
 
     def do_POST(self) -> None:
-        self.rfile.read(min(int(self.headers.get("Content-Length") or 0), 1 << 20))  # it takes no input
-        if self.path.partition("?")[0] == GENERATIONS_ROUTE:
+        path, _, query = self.path.partition("?")
+        if path.startswith(INGEST_ROUTE):
+            self._ingest(path.removeprefix(INGEST_ROUTE), dict(parse_qsl(query, keep_blank_values=True)))
+            return
+        self.rfile.read(min(int(self.headers.get("Content-Length") or 0), 1 << 20))  # the others take no input
+        if path == GENERATIONS_ROUTE:
             self.send_error(405)
         else:
             self.do_GET()
@@ -65,7 +79,8 @@ class _OperatorHandler(Handler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Refuse a method, naming those that the route takes."""
         self.route = getattr(self, "path", "").partition("?")[0]  # there is none where the request can't be read
-        self.allowed = "GET" if self.route == GENERATIONS_ROUTE else "GET, POST"
+        is_ingest = self.route.startswith(INGEST_ROUTE)
+        self.allowed = "GET" if self.route == GENERATIONS_ROUTE else "POST" if is_ingest else "GET, POST"
         super().send_error(code, message, explain)
 
     def _generations(self) -> None:
@@ -96,6 +111,36 @@ class _OperatorHandler(Handler):
             self.answer_problem(Problem(500, "internal", detail), self._generation_header())
         else:
             self.answer_json(report.describe(), self._generation_header())
+
+    def _ingest(self, table: str, query: dict[str, str]) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))  # nginx lets no larger one through
+        refused = self.server.access.refuse_refresh(self._headers())
+        kind = _FORMATS.get((self.headers.get("Content-Type") or "").partition(";")[0].strip().lower())
+        if refused is None and set(query) - {"batch"}:
+            refused = Problem(400, "bad-option", "expected no option but batch=NAME, by which a batch is known again")
+        if refused is None and kind is None:
+            taken = " or ".join(_FORMATS)
+            refused = Problem(415, "unsupported-media-type", f"expected Content-Type {taken}")
+        if refused is not None or kind is None:
+            self.answer_problem(refused or Problem(500, "internal", "no kind of body"))
+            return
+        try:
+            report = self.server.ingest.append_body(table, body, kind, query.get("batch"))
+        except TableError as error:
+            self.answer_problem(Problem(400, "bad-body", str(error)))
+        except StoreError as error:
+            self.answer_problem(Problem(409, "conflict", str(error)))
+        except Exception:  # a full disk, say: nothing was acknowledged
+            _log.exception("not ingested")
+            self.answer_problem(Problem(500, "internal", "nothing of it was kept; the server's log says why"))
+        else:
+            if report.rejected and not report.rows:
+                first = report.rejected[0]
+                column = f", column '{first.column}'" if first.column else ""
+                detail = f"no row can be read; the first: line {first.line}{column}: {first.why}"
+                self.answer_problem(Problem(400, "bad-record", detail))
+                return
+            self.answer_json(report.describe())
 
     def _headers(self) -> dict[str, str]:
         return {name.title(): value for name, value in self.headers.items()}

@@ -17,13 +17,15 @@ import msgspec
 from scoreline.app.declaration import App
 from scoreline.app.load import load_app, load_module, shown
 from scoreline.errors import AppError, GenerationError, ScorelineError, SettingError
+from scoreline.generations.ingest import ingestable_tables
 from scoreline.generations.parts import Parts, load_parts
-from scoreline.generations.state import StateFolder, age_s
+from scoreline.generations.state import StateFolder, age_s, newest_age_s
 from scoreline.model.artifact import Artifact
 from scoreline.predictor import Predictor, check_golden
 from scoreline.serving.codecs import recommended, reply_tables, types_given, types_taken
 from scoreline.serving.records import schema_of
 from scoreline.settings import Settings, variables_of
+from scoreline.store.events import event_log
 
 OWN_PREDICTOR = "predictor.py"
 ADOPT_S = 5  # a worker that can't adopt a published generation in this time is replaced
@@ -62,8 +64,12 @@ class Service:
             for name, table in app.reference_tables.items()
             if table.spec.reference is not None and table.spec.reference.stale_after_s is not None
         }
+        self._event_limits = {
+            name: spec.stale_after_s for name, spec in ingestable_tables(app).items() if spec.stale_after_s is not None
+        }
         self._stale: tuple[float, list[str]] = (float("-inf"), [])
         self._document: tuple[str, bytes] = ("", b"")
+        self._events = None if self.schema.new_rows is None else event_log(state.path)
         self._parts = self._load(None)
 
     def current(self) -> Parts:
@@ -99,15 +105,23 @@ class Service:
         return f", trees by {' and '.join(sorted(runtimes))}" if runtimes else ""
 
     def stale(self) -> list[str]:
-        """Return the reference tables whose age is past their declared limit."""
-        if not self._limits:
+        """Return the tables whose age is past their declared limit."""
+        if not self._limits and not self._event_limits:
             return []
         looked_at, names = self._stale
         if time.monotonic() - looked_at > _AGES_S:
             ages = {name: age_s(self._state, name) for name in self._limits}
             names = [name for name, limit in self._limits.items() if (age := ages[name]) is None or age > limit]
+            newest = {name: self._newest_age_s(name) for name in self._event_limits}
+            names += [
+                name for name, limit in self._event_limits.items() if (age := newest[name]) is None or age > limit
+            ]
             self._stale = (time.monotonic(), names)
         return names
+
+    def _newest_age_s(self, table: str) -> float | None:
+        """Return the age of a table's newest row, of those built in and those ingested since; None without one."""
+        return newest_age_s(self._parts.generation, self._events, table)
 
     def document(self, parts: Parts) -> bytes:
         """Return the OpenAPI document of a generation as JSON; made when it is first asked for."""
@@ -135,6 +149,7 @@ class Service:
                     functools.partial(make_predictor, self._folder),
                     former,
                     self._runtime,
+                    self._events,
                 )
             except ScorelineError:
                 if self._state.number == number or attempt == _TRIES - 1:

@@ -40,6 +40,7 @@ def make_builder(settings: Settings, app: App, state: StateFolder) -> Builder:
         source_of(settings),
         functools.partial(make_predictor, settings.app),
         None if settings.package is None else read_package(settings.package),
+        settings.events_days,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -14,17 +15,19 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
 import psutil
 
+from scoreline.app.declaration import App
 from scoreline.errors import ServeError, SettingError
+from scoreline.generations.ingest import ingestable_tables
 from scoreline.generations.manifest import app_digest
 from scoreline.generations.state import StateFolder
 from scoreline.serving.answer import PROBE_VARIABLE
-from scoreline.serving.builder import GENERATIONS_ROUTE
+from scoreline.serving.builder import GENERATIONS_ROUTE, INGEST_ROUTE
 from scoreline.serving.builder import SOCKET as BUILDER_SOCKET
 from scoreline.serving.health import Health, HealthServer
 from scoreline.serving.nginx import (
@@ -54,6 +57,7 @@ DRAIN_S = 25  # SageMaker sends SIGKILL 30 s after SIGTERM
 _LAST_S = 1  # for gunicorn, which has nothing in hand any more once nginx has ended
 _START_S = 60
 _OWN_WSGI = "wsgi.py"
+_IN_A_PATH = re.compile("[A-Za-z0-9_.-]+")
 _BUILDER_PAUSE_S = 1.0  # between two starts of the builder
 PARENT_VARIABLE = "SCORELINE_ENDS_WITH_PARENT"  # set by `up`, so that a kill -9 of it leaves no server behind
 
@@ -97,9 +101,15 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
     try:
         state = StateFolder(settings.state)
         with state.serving(app_digest(service.app), source_of(settings).where):
-            _Supervisor(settings, state, service.app.refresh_route, plan, run_dir, say).run(on_ready)
+            _Supervisor(settings, state, operator_routes_of(service.app), plan, run_dir, say).run(on_ready)
     finally:
         shutil.rmtree(run_dir, ignore_errors=True)
+
+
+def operator_routes_of(app: App) -> list[str]:
+    """Return the routes of an app that operators alone may use, besides `/generations`."""
+    refresh = [app.refresh_route] if app.refresh_route else []
+    return [*refresh, *(f"{INGEST_ROUTE}{name}" for name in ingestable_tables(app) if _IN_A_PATH.fullmatch(name))]
 
 
 def refuse_taken_port(host: str, port: int) -> None:
@@ -162,14 +172,14 @@ class _Supervisor:
         self,
         settings: Settings,
         state: StateFolder,
-        refresh_route: str | None,
+        operator_routes: Sequence[str],
         plan: WorkerPlan,
         run_dir: Path,
         say: Callable[[str], None],
     ) -> None:
         self._settings, self._plan, self._run_dir, self._say = settings, plan, run_dir, say
         self._state, self._number = state, state.number
-        self._operator_routes = [GENERATIONS_ROUTE, *([refresh_route] if refresh_route else [])]
+        self._operator_routes = [GENERATIONS_ROUTE, *operator_routes]
         self._board = Scoreboard(run_dir / SCOREBOARD)
         self._probe_path = f"/-/golden/{secrets.token_hex(16)}"
         own_wsgi = (settings.app / _OWN_WSGI).is_file()

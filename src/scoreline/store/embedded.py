@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +11,9 @@ import lmdb
 import msgspec
 
 from scoreline.errors import StoreError
+from scoreline.store.events import EVENTS_FROM
 from scoreline.store.keys import RESERVED, encode_key
+from scoreline.store.opened import Opened
 from scoreline.store.states import STATE, UNTIMED_US, State, StateTable, Wanted, newest_at, state_key, time_and_order
 
 FORMAT = 3
@@ -25,7 +24,7 @@ Key = tuple[str | int, ...]
 Row = list[Any]  # key parts, event time if any, features, in the feature table's order; times in microseconds, UTC
 
 
-class EmbeddedStore:
+class EmbeddedStore(Opened):
     """Reads a store file. Opened at first use in each process, so that it may be made before a fork.
 
     Raises
@@ -35,9 +34,7 @@ class EmbeddedStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._env: lmdb.Environment | None = None
-        self._opening = threading.Lock()  # two threads may be the first at once, and LMDB opens a file once a process
+        super().__init__(path)
         self._decode = msgspec.msgpack.Decoder(list).decode
 
     def read_meta(self) -> dict[str, Any]:
@@ -95,6 +92,8 @@ class EmbeddedStore:
 
     def origin_of(self, table: str, order: int) -> dict[str, Any]:
         """Return the file and the line that a row came from."""
+        if order >= EVENTS_FROM:
+            return {"batch": None, "row": None}
         file, line = self.tables[table].place_of(order)
         return {"file": file, "line": line}
 
@@ -125,45 +124,12 @@ class EmbeddedStore:
             row: Row | None = self._decode(cursor.value()) if there else None
             return row
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the file is open in this process."""
-        return self._env is not None
-
-    def close(self) -> None:
-        """Close the file in this process."""
-        if self._env is not None:
-            self._env.close()
-        self._env = None
-
-    def _open(self) -> lmdb.Environment:
-        with self._opening:
-            if self._env is not None:
-                return self._env
-            try:
-                self._env = lmdb.open(str(self.path), subdir=False, readonly=True, lock=False, max_dbs=0)
-            except lmdb.Error as error:
-                raise StoreError(f"{self.path}: can't be opened as an online store ({error})") from error
-            _open_stores.add(self)
-            return self._env
+    def _open_file(self) -> lmdb.Environment:
+        try:
+            return lmdb.open(str(self.path), subdir=False, readonly=True, lock=False, max_dbs=0)
+        except lmdb.Error as error:
+            raise StoreError(f"{self.path}: can't be opened as an online store ({error})") from error
 
 
 def _tables_in(described: Mapping[str, Any]) -> dict[str, StateTable]:
     return {name: StateTable(**{**table, "columns": tuple(table["columns"])}) for name, table in described.items()}
-
-
-_open_stores: weakref.WeakSet[EmbeddedStore] = weakref.WeakSet()
-
-
-def _forget_open_stores() -> None:
-    """Let go of what came open through a fork: it is the parent's, and LMDB takes its path for open here too.
-
-    Asking for the process's id at each lookup would do as well, at a tenth of the lookup's time.
-    """
-    for store in _open_stores:
-        store._env = None
-        store._opening = threading.Lock()  # a thread of the parent's may have held it
-    _open_stores.clear()
-
-
-os.register_at_fork(after_in_child=_forget_open_stores)

@@ -41,6 +41,7 @@ class TableLoad:
     ----------
     unknown : category column -> value outside its list -> how many rows have it
     files : name of each file -> the place of the line before its first
+    ingested : rows that were added from the event log
     """
 
     spec: TableSpec
@@ -49,6 +50,7 @@ class TableLoad:
     rejected: list[Rejected] = field(default_factory=list)
     unknown: dict[str, dict[str, int]] = field(default_factory=dict)
     files: dict[str, int] = field(default_factory=dict)
+    ingested: int = 0
 
     @property
     def unreadable(self) -> list[Rejected]:
@@ -104,6 +106,20 @@ class EmbeddedEngine:
             if isinstance(kind, Category) and (unknown := self._unknown(spec.name, name, kind)):
                 load.unknown[name] = unknown
         return load
+
+    def add(self, spec: TableSpec, batches: Iterator[pa.Table]) -> int:
+        """Add rows to a loaded table, `LINE` among their columns; return how many.
+
+        In a table without time each replaces the row of its key; of several of one key the last stays.
+        """
+        added, keys = 0, ", ".join(_name(name) for name in spec.key)
+        for rows in batches:
+            added += rows.num_rows
+            self._insert(spec.name, rows)
+        if added and spec.time is None:
+            last = f"SELECT max({LINE}) FROM {_name(spec.name)} GROUP BY {keys}"
+            self._db.execute(f"DELETE FROM {_name(spec.name)} WHERE {LINE} NOT IN ({last})")
+        return added
 
     def joined(self, plan: Plan) -> Iterator[pa.RecordBatch]:
         """Run the plan's joins.

@@ -1,0 +1,49 @@
+"""The rows of other tables as `feature` kept them, and those that were ingested since, as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scoreline.store.embedded import EmbeddedStore
+from scoreline.store.events import EVENTS_FROM, EventLog
+from scoreline.store.states import State, StateTable, Wanted
+
+
+class MergedStates:
+    """Finds rows in an online store and in an event log. Of two at one instant the one that was ingested counts."""
+
+    def __init__(self, store: EmbeddedStore, events: EventLog) -> None:
+        self._store, self._events = store, events
+        self.tables: Mapping[str, StateTable] = store.tables
+        self.history_from_us = store.history_from_us
+        self._timed = {name: table.is_timed for name, table in self.tables.items()}
+
+    def newest(self, wanted: Sequence[Wanted]) -> list[State | None]:
+        """Return for each question the newest row of the key at or before the moment, None where there was none."""
+        kept, since = self._store.newest(wanted), self._events.newest(wanted, self._timed)
+        for place, event in enumerate(since):
+            if event is not None:
+                state = kept[place]
+                if state is None or event[:2] >= state[:2]:
+                    kept[place] = self._state(wanted[place].table, event)
+        return kept
+
+    def trail(self, wanted: Wanted) -> Sequence[State]:
+        """Return all rows of a key, whenever they happened, the newest first."""
+        since = [self._state(wanted.table, event) for event in self._events.trail(wanted.table, wanted.key)]
+        known = {state[:2] for state in since}  # those that were folded in are in both
+        kept = [state for state in self._store.trail(wanted) if state[:2] not in known]
+        return sorted([*since, *kept], key=lambda state: state[:2], reverse=True)
+
+    def set_aside(self, wanted: Wanted) -> Sequence[State]:
+        """Return the rows of a key that were set aside by `feature`."""
+        return self._store.set_aside(wanted)
+
+    def origin_of(self, table: str, order: int) -> dict[str, Any]:
+        """Return where a row came from: file and line, or batch."""
+        return self._events.origin_of(order) if order >= EVENTS_FROM else self._store.origin_of(table, order)
+
+    def _state(self, table: str, event: tuple[int, int, dict[str, Any]]) -> State:
+        time, order, values = event
+        return State(time, order, [values.get(column) for column in self.tables[table].columns])
