@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from datetime import UTC, datetime
 
 import pytest
-from oracle import integer, newest, read_rows, text, time
-from servers import JSON, KEY
+from oracle import integer, newest, oracle_rows, read_rows, text, time
+from servers import APP_FOLDER, JSON, KEY, copy_app, folders, open_service, run, settings_for
 
 from scoreline.predictor import StoredScorer
 from scoreline.serving.answer import answer
@@ -174,3 +175,28 @@ def test_an_app_without_new_rows_in_its_scorer_says_what_it_said(service, but, n
     scorer = object.__new__(StoredScorer)
     scorer.__dict__ = {**service.current().scorer.__dict__, "new_rows": None}
     assert send(but(scorer=scorer), new)[0] == 404
+
+
+@pytest.mark.slow
+def test_the_oracle_agrees_on_the_whole_sample_with_its_bad_rows(tmp_path):
+    """2,000 orders: ties, late events, nulls, duplicates and torn lines, each asked as if it had just been placed."""
+    app = copy_app(tmp_path / "app")
+    shutil.copytree(APP_FOLDER / "data", app / "data")
+    for command in ("feature", "train"):
+        assert run([command, *folders(app)]) == 0
+    service = open_service(settings_for(app, tmp_path / "state"))
+    expected = oracle_rows(app / "data")
+    raw = read_rows(app / "data/orders.csv", **dict.fromkeys(KEY, text), timestamp=time, quantity=integer)
+    when = {tuple(row[name] for name in KEY): row for row in reversed(raw)}
+    placed = []
+    for row in expected:
+        own = when[tuple(row[name] for name in KEY)]
+        key = {name: row[name] for name in KEY}
+        placed.append({**key, "timestamp": own["timestamp"].isoformat(), "quantity": own["quantity"]})
+    replies = json.loads(send(service, placed, query="features_from=live&explain=values")[1])
+    assert len(replies) == 2000
+    for row, reply in zip(expected, replies, strict=True):
+        made = reply["explanation"]["features"]
+        assert (reply["recommendation"], reply["features_from"]) == (row["recommendation"], "live")
+        for name in ("inventory", "payment_status", "zip_code_available", "quantity", "order_hour_of_day"):
+            assert made[name] == row[name], (row, name)

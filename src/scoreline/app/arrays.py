@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from scoreline.errors import FeatureError
 
 Array = np.ndarray[Any, Any]
 _MICROSECONDS = np.dtype("datetime64[us]")
+_PLAIN: dict[type[ColumnType], Callable[[float], Any]] = {Integer: int, Boolean: bool}
 _NAT = np.iinfo(np.int64).min  # as int64, that is what NaT is
 
 
@@ -27,13 +28,20 @@ def as_array(values: Sequence[Any], kind: ColumnType) -> Array:
     return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
 
 
+def frozen_array(value: Any, kind: ColumnType) -> Array:
+    """Return one plain value as an array that can't be written to."""
+    array = as_array((value,), kind)
+    array.flags.writeable = False
+    return array
+
+
 def as_plain(array: Array, kind: ColumnType) -> list[Any]:
     """Return a feature's array as plain values; what `as_array` takes."""
     if isinstance(kind, (Text, Category)):
         return array.tolist()
     if isinstance(kind, Time):
         return [None if v == _NAT else v for v in array.astype(_MICROSECONDS, copy=False).view(np.int64).tolist()]
-    plain = {Integer: int, Boolean: bool}.get(type(kind), float)
+    plain = _PLAIN.get(type(kind), float)
     return [None if v != v else plain(v) for v in array.tolist()]
 
 

@@ -43,6 +43,9 @@ def hour_of_day(times: np.ndarray[Any, Any], zone: str = "UTC") -> np.ndarray[An
     array([1])
     """
     micros = times.astype(_MICROSECONDS, copy=False).view(np.int64)
+    if len(micros) == 1 and zone == "UTC":  # as one order needs it: plain numbers take a fraction of the time
+        (moment,) = micros.tolist()
+        return np.array([np.nan if moment == _NAT else moment // _HOUR_US % 24])
     null = micros == _NAT
     has_null = null.any()
     if has_null:

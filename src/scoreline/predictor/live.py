@@ -77,7 +77,7 @@ class LiveFeatures:
         for feature, makings in self._steps:
             if feature.name not in features:
                 taken = [(columns if is_column else features).get(name) for name, is_column in makings]
-                if not any(array is None for array in taken):
+                if all(array is not None for array in taken):
                     features[feature.name] = locked(self._make(feature, cast(list[Array], taken)))
         return features
 
@@ -285,7 +285,7 @@ def _arrays(values: Mapping[str, Sequence[Any]], types: Mapping[str, Any]) -> Ar
 
 def _alike(arrays: Sequence[Array]) -> list[Array]:
     """Stretch arrays of one value to the length of the others."""
-    rows = max(len(array) for array in arrays)
+    rows = max([len(array) for array in arrays])
     return [array if len(array) == rows else locked(np.repeat(array, rows)) for array in arrays]
 
 

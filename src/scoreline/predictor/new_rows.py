@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from scoreline.app.arrays import Array, as_array, as_plain, locked
+from scoreline.app.arrays import Array, as_array, as_plain, frozen_array, locked
 from scoreline.app.columns import ColumnType, Integer
 from scoreline.app.declaration import App
 from scoreline.app.features import Feature
@@ -20,6 +20,7 @@ from scoreline.predictor.reference import ReferenceData
 from scoreline.store.states import UNTIMED_US, State, StateTable, Wanted
 
 Columns = Mapping[str, Sequence[Any]]
+_NOTHING: Mapping[str, Any] = {}
 
 
 class StateSource(Protocol):
@@ -59,6 +60,10 @@ class NewRows:
     states : has the rows of the tables that the plan joins
     columns : the columns of a feature row, in order
     tables : name -> reference table
+
+    Attributes
+    ----------
+    since_us : the moment before which nothing can be said, in microseconds; None: there is none
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class NewRows:
     ) -> None:
         plan = make_plan(app)
         self._states, self._columns = states, tuple(columns)
+        self.since_us = states.history_from_us
         self._joins = [_Join.of(join) for join in plan.kept]
         self._time, self._types = plan.spine.time, plan.spine.columns
         self._feature_types = app.feature_types
@@ -77,11 +83,6 @@ class NewRows:
         self._needed = {name: kind for name, kind in self._types.items() if name in needed}
         self._needed_features = tuple(name for name in self._feature_types if name in needed & (joined | {*self._own}))
 
-    @property
-    def since_us(self) -> int | None:
-        """The moment before which nothing can be said, in microseconds; None: there is none."""
-        return self._states.history_from_us
-
     def make(self, rows: Sequence[NewRow]) -> list[list[Any]]:
         """Return the feature row of each, in order, as the feature table would have it.
 
@@ -90,8 +91,10 @@ class NewRows:
         FeatureError
             A feature function fails.
         """
+        if len(rows) == 1:
+            return [self._make_one(rows[0])]
         plain: dict[str, Sequence[Any]] = {
-            name: [row.columns.get(column) for row in rows] for name, column in self._own.items()
+            name: [row.columns[column] for row in rows] for name, column in self._own.items()
         }
         self._join(rows, plain)
         if self._made:
@@ -100,6 +103,29 @@ class NewRows:
             if name not in plain:
                 plain[name] = [row.columns[name] for row in rows]
         return [list(values) for values in zip(*[plain[name] for name in self._columns], strict=True)]
+
+    def _make_one(self, row: NewRow) -> list[Any]:
+        """Return one row, as most requests have it, without lists of one; what `make` gives for it among others."""
+        columns, brought = row.columns, row.brought
+        plain = {name: columns[column] for name, column in self._own.items()}
+        asked = [wanted for join in self._joins if (wanted := self._wanted(row, join)) is not None]
+        states = dict(zip([wanted.table for wanted in asked], self._states.newest(asked), strict=True))
+        for join in self._joins:
+            if (state := states.get(join.table)) is not None:
+                values = state.values
+                for name, position in join.features:
+                    plain[name] = values[position]
+            else:
+                given = brought.get(join.table, _NOTHING)
+                for name, _ in join.features:
+                    plain[name] = given.get(name)
+        if self._made:
+            own = {name: frozen_array(columns[name], kind) for name, kind in self._needed.items()}
+            known = {name: frozen_array(plain[name], self._feature_types[name]) for name in self._needed_features}
+            made = self._live.extend(own, known)
+            for feature in self._made:
+                (plain[feature.name],) = _plain_of(feature, made[feature.name])
+        return [plain[name] if name in plain else columns[name] for name in self._columns]
 
     def _join(self, rows: Sequence[NewRow], plain: dict[str, Any]) -> None:
         """Find for each row what the other tables had by then."""
@@ -120,10 +146,9 @@ class NewRows:
 
     def _call(self, rows: Sequence[NewRow], plain: Columns) -> dict[str, list[Any]]:
         """Call the feature functions, and look up in reference tables."""
-        columns = {n: locked(as_array([row.columns.get(n) for row in rows], k)) for n, k in self._needed.items()}
+        columns = {n: locked(as_array([row.columns[n] for row in rows], k)) for n, k in self._needed.items()}
         known = {n: locked(as_array(plain[n], self._feature_types[n])) for n in self._needed_features}
-        with np.errstate(all="ignore"):
-            made = self._live.extend(columns, known)
+        made = self._live.extend(columns, known)
         return {f.name: _plain_of(f, made[f.name]) for f in self._made}
 
 

@@ -218,6 +218,8 @@ def _score(service: Service, parts: Parts, decoded: Records, options: Options) -
     entries: list[Any]
     if _EXCEPTIONS.isdisjoint(map(type, records)) and not options.explain:
         entries = cast(Any, parts.scorer.score(cast(Any, records), options))
+    elif len(records) == 1 and type(records[0]) is SpineRow and not (options.explain or records[0].asks_why):
+        entries = _score_placed(service, parts, decoded, records[0], options)
     else:
         of_inputs = frozenset(place for place, record in enumerate(records) if type(record) is InputRow)
         of_inputs |= {0} if decoded.header_of_inputs else set()
@@ -228,6 +230,20 @@ def _score(service: Service, parts: Parts, decoded: Records, options: Options) -
         if type(entry) is Missing:
             entries[index] = _not_found(service, entry, index if decoded.is_list else None)
     return Replies(entries, decoded.shape, service.tables, service.stale(), of_inputs)
+
+
+def _score_placed(service: Service, parts: Parts, decoded: Records, record: SpineRow, options: Options) -> list[Any]:
+    """Score the one record of a body, by its key or else as a new row: what an order is that was just placed."""
+    entries: list[Any] = [Missing(record.key)]
+    if not options.live:
+        entries = cast(Any, parts.scorer.score(cast(Any, [record.key]), options))
+    scorer, schema = parts.scorer, service.schema.new_rows
+    if type(entries[0]) is Missing and schema is not None and type(scorer) is StoredScorer and scorer.new_rows:
+        entry = schema.read(record, now_us(), scorer.new_rows.since_us)
+        if type(entry) is NewRow:
+            return scorer.score_new((entry,))
+        entries[0] = entry.at(0) if type(entry) is Problem and decoded.is_list else entry
+    return entries
 
 
 def _score_mixed(parts: Parts, records: Sequence[Any], options: Options) -> list[Any]:

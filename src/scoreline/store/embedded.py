@@ -78,7 +78,8 @@ class EmbeddedStore(Opened):
         with (self._env or self._open()).begin() as transaction, transaction.cursor() as cursor:
             for name, key, as_of_us in wanted:
                 table = tables[name]
-                at = newest_at(cursor, state_key(table.number, key), as_of_us if table.is_timed else UNTIMED_US)
+                begin = state_key(table.number, key)
+                at = newest_at(cursor, begin, as_of_us if table.is_timed else UNTIMED_US)
                 found.append(None if at is None else self._state(table, key, at, cursor.value()))
         return found
 

@@ -19,6 +19,7 @@ UNTIMED_US = 0  # the time of rows of a table without time
 SUFFIX_BYTES = 16
 MAX_STATE_KEY_BYTES = MAX_KEY_BYTES - 2 - SUFFIX_BYTES
 LATEST_US, LAST = 2**63 - 1, 2**64 - 1
+_PREFIXES = [STATE + bytes([number]) for number in range(256)]
 _suffix, _moment = struct.Struct(">QQ"), struct.Struct(">Q")
 
 Key = tuple[str | int, ...]
@@ -83,7 +84,7 @@ class StateTable:
 
 def prefix_of(number: int) -> bytes:
     """Return what the keys of a table's states begin with."""
-    return STATE + bytes([number])
+    return _PREFIXES[number]
 
 
 def state_key(number: int, key: Sequence[str | int]) -> bytes:
@@ -100,7 +101,11 @@ def newest_at(cursor: Any, begin: bytes, as_of_us: int) -> tuple[int, int] | Non
     """Place an LMDB cursor on the newest state at or before a moment; return its time and order, None without one."""
     if not cursor.set_range(begin + _moment.pack(LATEST_US - as_of_us)):
         return None
-    return time_and_order(cursor.key(), begin)
+    key = cursor.key()
+    if not key.startswith(begin) or len(key) != len(begin) + SUFFIX_BYTES:
+        return None
+    time, order = _suffix.unpack_from(key, len(begin))
+    return LATEST_US - time, LAST - order
 
 
 def time_and_order(key: bytes, begin: bytes) -> tuple[int, int] | None:
