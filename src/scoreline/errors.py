@@ -66,6 +66,10 @@ class InferenceError(ScorelineError, RuntimeError):
     """The batch client could not do its work."""
 
 
+class ContainerError(ScorelineError, RuntimeError):
+    """An image can't be built, run or pushed."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` for the closest of `known`, or an empty string.
 

@@ -304,6 +304,11 @@ class Settings:
         """The unpacked model package that is served; None where the model folder is a mere artifact."""
         return self.model if is_package(self.model, self.ml_root) else None
 
+    @property
+    def copies(self) -> Path | None:
+        """Where copies of reference tables are, should their source be away: the package, or an image's app folder."""
+        return next((folder for folder in (self.model, self.app) if is_package(folder, self.ml_root)), None)
+
 
 def resolve_settings(
     options: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None, opt_ml: Path = OPT_ML
