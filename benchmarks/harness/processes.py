@@ -9,7 +9,7 @@ import signal
 import statistics
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +23,17 @@ _libc = ctypes.CDLL(None)
 
 @dataclass(frozen=True)
 class Command:
-    """A command with its environment, and the folder that it runs in."""
+    """A command with its environment, and the folder that it runs in.
+
+    Attributes
+    ----------
+    prepare : run between fork and exec
+    """
 
     arguments: Sequence[str]
     environment: Mapping[str, str]
     folder: Path
+    prepare: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class Processes:
                             stdout=log,
                             stderr=log,
                             start_new_session=True,
-                            preexec_fn=_end_with_parent,
+                            preexec_fn=_before_exec(command),
                         )
                     )
         except BaseException:
@@ -162,9 +168,15 @@ class Processes:
         psutil.wait_procs(self._seen.values(), timeout=STOP_S)
 
 
-def _end_with_parent() -> None:
-    """Let the kernel stop this process when the benchmark is killed with -9."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _before_exec(command: Command) -> Callable[[], None]:
+    """Return what lets the kernel stop a process when the benchmark is killed with -9, and prepares it."""
+
+    def before() -> None:
+        if command.prepare is not None:
+            command.prepare()
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    return before
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -197,7 +197,13 @@ def start_empty(target: str, worker_class: str) -> Callable[[Place], list[Comman
     """Return what starts an empty handler with the nginx and gunicorn configurations that `scoreline serve` uses."""
 
     def start(place: Place) -> list[Command]:
-        from scoreline.serving.nginx import FOREGROUND, find_nginx, render_configuration, unprivileged_user
+        from scoreline.serving.nginx import (
+            FOREGROUND,
+            find_nginx,
+            prepare_nginx,
+            render_configuration,
+            unprivileged_user,
+        )
         from scoreline.serving.plan import socket_paths
 
         sockets = [str(path) for path in socket_paths(place.run, worker_class, place.workers)]
@@ -218,7 +224,7 @@ def start_empty(target: str, worker_class: str) -> Callable[[Place], list[Comman
         gunicorn = [sys.executable, "-m", "gunicorn", "-c", "python:scoreline.serving.gunicorn_conf", target]
         return [
             Command(gunicorn, scoreline_environment() | more, HERE / "empty"),
-            Command(nginx, clean_environment(), place.run),
+            Command(nginx, clean_environment(), place.run, prepare_nginx),
         ]
 
     return start

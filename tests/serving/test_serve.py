@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import re
 import signal
 import socket
@@ -303,6 +304,14 @@ def test_workers_run_one_thread_each_until_a_large_body_comes(start, keys):
         server.post(key)
     wait_until(lambda: len(server.workers()) == 2)
     assert [worker.num_threads() for worker in server.workers()] == [1, 1]
+
+
+def test_nginx_waits_for_a_core_rather_than_interrupt_a_worker(server):
+    nginx = [server.part("nginx"), *server.part("nginx").children()]
+    assert len(nginx) > 1
+    assert {os.sched_getscheduler(process.pid) for process in nginx} == {os.SCHED_BATCH}
+    workers = server.part("gunicorn").children()
+    assert {os.sched_getscheduler(process.pid) for process in workers} == {os.SCHED_OTHER}
 
 
 def test_serving_writes_nothing_into_model_and_results(server, triage, keys):

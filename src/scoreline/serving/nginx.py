@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 
 from scoreline.errors import ServeError, SettingError
+from scoreline.serving.process import end_with_parent, let_others_finish
 
 OWN_TEMPLATE = "nginx.conf"
 FOREGROUND = "daemon off;"  # given beside the file: an app's own that lacks it would leave us with nothing to watch
@@ -95,6 +96,12 @@ def check_configuration(app_folder: Path) -> None:
         result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise ServeError(f"{app_folder / OWN_TEMPLATE}: nginx refuses it: {result.stderr.strip()}")
+
+
+def prepare_nginx() -> None:
+    """Run between fork and exec of nginx: it ends with its parent, and leaves the cores to the workers."""
+    end_with_parent()
+    let_others_finish()
 
 
 def unprivileged_user() -> str | None:

@@ -32,6 +32,7 @@ from scoreline.serving.nginx import (
     LOGGED,
     NGINX_LEVELS,
     find_nginx,
+    prepare_nginx,
     render_configuration,
     unprivileged_user,
 )
@@ -238,7 +239,7 @@ class _Supervisor:
         program = find_nginx(self._settings.nginx)
         nginx = [program, "-e", "stderr", "-g", FOREGROUND, "-p", str(self._run_dir), "-c", str(configuration)]
         self._mind_builder()
-        self._parts["nginx"] = subprocess.Popen(nginx, start_new_session=True, preexec_fn=end_with_parent)
+        self._parts["nginx"] = subprocess.Popen(nginx, start_new_session=True, preexec_fn=prepare_nginx)
         self._requests.start()
         threading.Thread(target=server.serve_forever, name="ping", daemon=True).start()
         self._health.watch()
