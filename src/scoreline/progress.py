@@ -63,7 +63,9 @@ class Progress:
 
 
 class StatusLine:
-    """Say on stderr how long something has been in a state: a line that changes on a terminal, a line now and then elsewhere.
+    """Say on stderr how long something has been in a state.
+
+    On a terminal that is one line that changes, elsewhere a line now and then.
 
     Use as a context manager.
 

@@ -76,4 +76,3 @@ class Ecr:
                 return None
             raise
         return str(answer["imageDetails"][0]["imageDigest"])
-

@@ -16,7 +16,7 @@ _HINTS = {
     "model data": "Check --model-data: `scoreline package` writes the file, `aws s3 cp` brings it there.",
     "manifest media type": "Push the image again with `scoreline push`, which makes the one kind that SageMaker takes.",
     "image": "Push it first: `scoreline push` prints the address to give as --image.",
-    "role": "Check --role: its trust policy must name sagemaker.amazonaws.com, its policies the image and --model-data.",
+    "role": "Check --role: it must trust sagemaker.amazonaws.com, and may read the image and --model-data.",
     "quota": "Ask for more in Service Quotas (Amazon SageMaker), or take another --instance-type.",
     "limit": "Ask for more in Service Quotas (Amazon SageMaker), or take another --instance-type.",
     "modelerror": _LOGS,

@@ -97,7 +97,9 @@ class Service:
         code, said = str(error.get("Code", "")), str(error.get("Message", ""))
         status = int(metadata.get("HTTPStatusCode", 0))
         if refused.operation_name != operation:  # a role has to be assumed first
-            return AwsError(f"AWS credentials could not be fetched. Check the role or the profile. ({code})", code, said)
+            return AwsError(
+                f"AWS credentials could not be fetched. Check the role or the profile. ({code})", code, said
+            )
         came = f"{operation} in {self._client.meta.region_name} was refused with {status} {code}"
         words = f": {said[:_SAID]}" if said else ""
         return AwsError(f"{came}{words} {self._advice(code, said, status, operation)}", code, said)

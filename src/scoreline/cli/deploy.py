@@ -22,7 +22,9 @@ _ROW = 24
 @click.option("--endpoint", metavar="NAME", help="The endpoint's name. Default: the app's name.")
 @click.option("--image", metavar="ADDRESS", help="The image, as `scoreline push` prints it.")
 @click.option("--role", metavar="ARN", help="The role that the endpoint runs as.")
-@click.option("--model-data", metavar="S3-URL", help="A model.tar.gz of `scoreline package`. Default: the image's model.")
+@click.option(
+    "--model-data", metavar="S3-URL", help="A model.tar.gz of `scoreline package`. Default: the image's model."
+)
 @click.option(
     "--env",
     "variables",
@@ -119,9 +121,7 @@ def _wanted(endpoint: str, asked: dict[str, Any]) -> Deployment:
         asked["role"],
         _variables(asked["variables"]),
         asked["model_data"],
-        Machines(
-            asked["instance_type"], asked["count"], asked["serverless_memory"], asked["serverless_concurrency"]
-        ),
+        Machines(asked["instance_type"], asked["count"], asked["serverless_memory"], asked["serverless_concurrency"]),
         None if asked["capture"] is None else Capture(asked["capture"], asked["capture_percent"]),
     )
     wanted.check()

@@ -55,7 +55,11 @@ def scoreline() -> None:
     """
 
 
-for command in (check, feature, train, serve, inference, up, refresh, status, rollback, package, build, eject, push, deploy, doctor):
+_COMMANDS = (
+    *(check, feature, train, serve, inference, up, refresh, status, rollback),
+    *(package, build, eject, push, deploy, doctor),
+)
+for command in _COMMANDS:
     scoreline.add_command(command)
 
 

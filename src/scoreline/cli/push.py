@@ -35,7 +35,9 @@ _PLATFORM = "linux/amd64"
 )
 @click.option("--image", metavar="NAME[:TAG]", help="The image's name here. Default: the app's name.")
 @click.option("--platform", default=_PLATFORM, help=f"The platform of the instances. Default: {_PLATFORM}.")
-@click.option("--registry", metavar="HOST[:PORT]", help="Push there instead, all else as the repository's address says.")
+@click.option(
+    "--registry", metavar="HOST[:PORT]", help="Push there instead, all else as the repository's address says."
+)
 @click.option("--no-build", is_flag=True, help="Push the image that is there.")
 @click.option("--unchecked", is_flag=True, help="Push without asking the doctor.")
 @click.option("--dry-run", is_flag=True, help="Print every command and every AWS call; make none.")
@@ -148,8 +150,8 @@ def _ask_doctor(settings: Settings, image: str) -> None:
     say(summary_of(findings))
     if not is_good(findings, strict=False):
         raise ContainerError(
-            f"{image}: SageMaker or its clients would break on it, so it is not pushed. Do what the lines above say, or "
-            "push it all the same with --unchecked."
+            f"{image}: SageMaker or its clients would break on it, so it is not pushed. Do what the lines above say, "
+            "or push it all the same with --unchecked."
         )
 
 
@@ -179,7 +181,7 @@ def _steps_of_push(target: Repository, wanted: Push) -> list[str]:
         steps.append(f"aws ecr describe-repositories --repository-names {name} {where}")
         steps.append(f"aws ecr create-repository --repository-name {name} {where}  # where it is missing")
         docker = ["docker", "--config", _OWN]
-        steps.append(f"{shlex.join(docker)} login --username AWS --password-stdin {host}  # the token goes in by stdin")
+        steps.append(f"{shlex.join(docker)} login --username AWS --password-stdin {host}  # the token by stdin")
     for tag in wanted.tags:
         steps += [shlex.join(command) for command in wanted.commands(tag, docker)]
     scheme = "http" if wanted.target.is_loopback else "https"

@@ -116,7 +116,6 @@ def _registry_of(target: Repository, login: Login | None) -> Registry:
     return Registry(target.host, login or find_login(target.host), is_plain=is_plain)
 
 
-
 def _is_insecure(host: str) -> bool:
     """Whether the engine was told that a registry speaks HTTP without TLS."""
     done = ask("info", "--format", "{{json .RegistryConfig.IndexConfigs}}")
@@ -158,9 +157,9 @@ def _checked(registry: Registry, push: Push, image_id: str, new: tuple[str, ...]
 def _refuse_what_sagemaker_refuses(arrived: Arrived, where: str, platform: str) -> None:
     if arrived.media_type != DOCKER_MANIFEST:
         raise ContainerError(
-            f"{where}: arrived as {arrived.media_type}, SageMaker takes {DOCKER_MANIFEST} alone. Build it with `scoreline "
-            "push` or `scoreline build`, which ask for that; an engine with containerd's image store may change it on "
-            'the way: {"features": {"containerd-snapshotter": false}} in /etc/docker/daemon.json turns that off.'
+            f"{where}: arrived as {arrived.media_type}, SageMaker takes {DOCKER_MANIFEST} alone. "
+            "Build it with `scoreline push` or `scoreline build`, which ask for that. Containerd's image store may change "
+            'it on the way: {"features": {"containerd-snapshotter": false}} in /etc/docker/daemon.json turns that off.'
         )
     if arrived.platform != platform:
         raise ContainerError(f"{where}: arrived for {arrived.platform}, expected {platform}. Name it with --platform.")

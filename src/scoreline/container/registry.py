@@ -127,5 +127,5 @@ class Registry:
         except urllib3.exceptions.HTTPError as error:
             reason = getattr(error, "reason", None) or error
             raise ContainerError(
-                f"{self.host}: the registry can't be asked ({type(reason).__name__}). Check the address and the network."
+                f"{self.host}: it can't be asked ({type(reason).__name__}). Check the address and the network."
             ) from error

@@ -84,14 +84,18 @@ def parse_repository(address: str) -> Repository:
         return Repository(None, name, tag or None)
     ecr = ecr_of(host)
     if ecr is None and "amazonaws.com" in host:
-        raise _misfit(address, "a registry such as 434418615032.dkr.ecr.us-east-2.amazonaws.com, its account of 12 digits")
+        raise _misfit(
+            address, "a registry such as 434418615032.dkr.ecr.us-east-2.amazonaws.com, its account of 12 digits"
+        )
     return Repository(host, name, tag or None, ecr)
 
 
 def check_host(text: str) -> str:
     """Return a registry's host; SettingError where it can't be one."""
     if not _HOST.fullmatch(text):
-        raise SettingError(f"--registry {text}: expected a host, with a port where it needs one, such as 127.0.0.1:5000")
+        raise SettingError(
+            f"--registry {text}: expected a host, with a port where it needs one, such as 127.0.0.1:5000"
+        )
     return text
 
 

@@ -30,8 +30,8 @@ def region_of(wanted: Deployment, asked: str | None) -> str | None:
     """
     ecr, _, _ = image_of(wanted)
     if ecr is not None and asked not in (None, ecr.region):
-        raise SettingError(f"--region {asked}: the image is in {ecr.region}, and SageMaker takes it from its own region "
-                           f"alone. Push it to {asked} too, or leave --region out.")  # fmt: skip
+        raise SettingError(f"--region {asked}: the image is in {ecr.region}, and SageMaker takes it from its own "
+                           f"region alone. Push it to {asked} too, or leave --region out.")  # fmt: skip
     return asked if ecr is None else ecr.region
 
 
@@ -52,7 +52,8 @@ def settle(wanted: Deployment, say: Callable[[str], None]) -> Deployment:
         digest = Ecr(ecr.region).digest_of(ecr.account, name, tag)
         if digest is None:
             raise DeployError(
-                f"--image {wanted.image}: ECR has no such image. Push it first: scoreline push --repository {ecr.host}/{name}"
+                f"--image {wanted.image}: ECR has no such image. Push it first: scoreline push --repository "
+                f"{ecr.host}/{name}"
             )
         wanted = replace(wanted, image=f"{ecr.host}/{name}@{digest}")
     return replace(wanted, content="" if wanted.model_data is None else _etag_of(wanted.model_data, say))
@@ -69,7 +70,9 @@ def _etag_of(url: str, say: Callable[[str], None]) -> str:
     except SourceContentError as error:
         raise DeployError(f"--model-data: {error}") from error
     except SourceAwayError as error:  # the role of the endpoint must see it, who deploys need not
-        say(f"deploy: the model package can't be looked at, so that new content under this address is not seen. {error}")
+        say(
+            f"deploy: the model package can't be looked at, so that new content under this address is not seen. {error}"
+        )
         return ""
     finally:
         source.close()

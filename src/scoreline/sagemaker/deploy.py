@@ -1,4 +1,4 @@
-"""Deploying: model, endpoint configuration, endpoint; the wait; the golden rows. Each step only where it is left to do."""
+"""Deploying: model, configuration, endpoint; the wait; the golden rows. Each step only where it is left to do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scoreline.sagemaker.plan import MARK, Requests
 POLL_S = 5.0
 _SERVING = "InService"
 _IN_MOTION = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
-_LOG_GROUP = "/aws/sagemaker/Endpoints/"
+_AGAIN = "Then: aws sagemaker delete-endpoint --endpoint-name {}, and deploy again."
 Pause = Callable[[float], None]
 
 
@@ -39,7 +39,12 @@ class Deployed:
 
 
 def deploy(
-    requests: Requests, sagemaker: SageMaker, *, is_named: bool = True, say: Callable[[str], None], pause: Pause = time.sleep
+    requests: Requests,
+    sagemaker: SageMaker,
+    *,
+    is_named: bool = True,
+    say: Callable[[str], None],
+    pause: Pause = time.sleep,
 ) -> Deployed:
     """Make what is missing, move the endpoint where it is another's configuration, and wait until it serves.
 
@@ -89,8 +94,8 @@ def ask_golden_rows(rows: GoldenRows, deployed: Deployed, sagemaker: SageMaker) 
             back = (f" To go back: aws sagemaker update-endpoint --endpoint-name {deployed.endpoint} "
                     f"--endpoint-config-name {deployed.former}")  # fmt: skip
         raise DeployError(
-            f"{deployed.endpoint}: answers its golden rows otherwise than the model here: {difference}. It serves another "
-            f"model: push an image of this one, or name this one's package with --model-data.{back}"
+            f"{deployed.endpoint}: answers its golden rows otherwise than the model here: {difference}. It serves "
+            f"another model: push an image of this one, or name this one's package with --model-data.{back}"
         )
 
 
@@ -126,8 +131,8 @@ def _refuse_to_move(found: Mapping[str, Any], sagemaker: SageMaker, *, is_named:
     name, status = found["EndpointName"], found["EndpointStatus"]
     if status != _SERVING:
         raise DeployError(
-            f"{name}: is {status}{_why(found)}, and AWS lets such an endpoint only be removed. Its log is in CloudWatch, "
-            f"group {_LOG_GROUP}{name}. Then: scoreline deploy --endpoint {name} --delete, and deploy again."
+            f"{name}: is {status}{_why(found)}, and AWS lets such an endpoint only be removed. {_cause_of(name)} "
+            f"{_AGAIN.format(name)}"
         )
     if not is_named and sagemaker.tags(ENDPOINT, found).get(MARK) != name:
         raise DeployError(
@@ -141,15 +146,19 @@ def _check_serves(found: Mapping[str, Any] | None, name: str, wanted: str) -> No
         raise DeployError(f"{name}: was removed by somebody while it was waited for. Run this again.")
     if found["EndpointStatus"] != _SERVING:
         raise DeployError(
-            f"{name}: is {found['EndpointStatus']}, expected {_SERVING}{_why(found)}. Its log is in CloudWatch, group "
-            f"{_LOG_GROUP}{name}; `scoreline doctor --image` shows most causes without AWS. Then: scoreline deploy "
-            f"--endpoint {name} --delete, and deploy again."
+            f"{name}: is {found['EndpointStatus']}, expected {_SERVING}{_why(found)}. {_cause_of(name)} "
+            f"{_AGAIN.format(name)}"
         )
     if _configuration_of(found) != wanted:
         raise DeployError(
-            f"{name}: is back on {_configuration_of(found)}, it could not be moved to {wanted}{_why(found)}. Its log is "
-            f"in CloudWatch, group {_LOG_GROUP}{name}; `scoreline doctor --image` shows most causes without AWS."
+            f"{name}: is back on {_configuration_of(found)}, it could not be moved to {wanted}{_why(found)}. "
+            f"{_cause_of(name)}"
         )
+
+
+def _cause_of(name: str) -> str:
+    where = f"Its log is in CloudWatch, group /aws/sagemaker/Endpoints/{name};"
+    return f"{where} `scoreline doctor --image` shows most causes without AWS."
 
 
 def _configuration_of(found: Mapping[str, Any]) -> str:

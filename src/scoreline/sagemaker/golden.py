@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from scoreline.app.columns import Boolean, Category, ColumnType, Integer
-from scoreline.app.declaration import App
 from scoreline.app.load import load_app, shown
 from scoreline.app.reply import of_heads
 from scoreline.errors import DeployError
@@ -79,7 +78,9 @@ def golden_rows(folder: Path, model: Path) -> GoldenRows:
     kind = schema.inputs
     rows = [] if kind is None or not of_heads(app.reply_fields) else _rows(kind, artifact.golden)
     if kind is None or not rows:
-        raise DeployError(f"{shown(model)}: has no golden row that an endpoint could be asked. Deploy without: --unchecked")
+        raise DeployError(
+            f"{shown(model)}: has no golden row that an endpoint could be asked. Deploy without: --unchecked"
+        )
     replies = InputScorer(app, artifact, make_predictor(folder, app, artifact)).score([InputRow(row) for row in rows])
     return GoldenRows([_record(kind, schema.request, row) for row in rows], replies)
 

@@ -23,7 +23,7 @@ def check_name(what: str, name: str) -> None:
     """Raise SettingError unless a model, endpoint configuration or endpoint may have this name."""
     if len(name) > NAME_LENGTH or not _NAME.fullmatch(name):
         raise SettingError(
-            f"{what} '{name}': expected at most {NAME_LENGTH} letters, digits and hyphens, none of these at an end, got "
+            f"{what} '{name}': expected at most {NAME_LENGTH} letters, digits and hyphens, no hyphen at an end, got "
             f"{len(name)} characters"
         )
 

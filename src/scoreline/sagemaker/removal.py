@@ -52,5 +52,7 @@ def _marked(kind: Kind, endpoint: str, sagemaker: SageMaker) -> Iterator[str]:
 
 def _served_from(configuration: str, sagemaker: SageMaker) -> set[tuple[str, str]]:
     found = sagemaker.find(CONFIGURATION, configuration) or {"ProductionVariants": []}
-    models = {(MODEL.shown, str(variant["ModelName"])) for variant in found["ProductionVariants"] if "ModelName" in variant}
+    models = {
+        (MODEL.shown, str(variant["ModelName"])) for variant in found["ProductionVariants"] if "ModelName" in variant
+    }
     return {(CONFIGURATION.shown, configuration), *models}
