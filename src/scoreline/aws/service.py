@@ -100,6 +100,12 @@ class Service:
             return AwsError(
                 f"AWS credentials could not be fetched. Check the role or the profile. ({code})", code, said
             )
+        where = shown_endpoint(self._client.meta.endpoint_url)
+        if not code or code == str(status):  # a login page of the network, say
+            return AwsError(
+                f"{operation}: {where} doesn't answer as AWS does ({status}). Check the network, or {self._variable}; "
+                "if that is AWS, try again later."
+            )
         came = f"{operation} in {self._client.meta.region_name} was refused with {status} {code}"
         words = f": {said[:_SAID]}" if said else ""
         return AwsError(f"{came}{words} {self._advice(code, said, status, operation)}", code, said)
@@ -120,7 +126,4 @@ class Service:
             return "Remove what is not needed any more, or ask for more in Service Quotas of the AWS console."
         if status >= 500:
             return f"AWS is in trouble there ({shown_endpoint(self._client.meta.endpoint_url)}). Try again later."
-        if not code or code == str(status):
-            where = shown_endpoint(self._client.meta.endpoint_url)
-            return f"{where} doesn't answer as AWS does. Check the network, or {self._variable}."
         return "Put right what it names, then run this again."

@@ -115,7 +115,7 @@ def _push(asked: _Asked) -> None:
     new = f"new tags: {', '.join(pushed.new)}" if pushed.new else "nothing was left to push"
     click.echo(f"push: {pushed.address}, {pushed.platform}, one Docker v2 manifest; {new}")
     if ecr is not None:
-        say(f"push: on to SageMaker with: scoreline deploy --image {pushed.address} --role ARN")
+        say(f"push: on to SageMaker: scoreline deploy --image {target.host}/{target.name}@{pushed.digest} --role ARN")
 
 
 def _enter(target: Repository) -> tuple[Repository, Ecr | None, Login | None]:

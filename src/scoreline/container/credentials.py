@@ -38,10 +38,10 @@ def find_login(host: str) -> Login | None:
     """Return what docker would log in with at a registry; None where it knows nothing of it."""
     config = _read(_folder())
     key = _HUB_KEY if host == _HUB else host
-    helper = config.get("credHelpers", {}).get(key) or config.get("credsStore")
+    helper = _dict(config, "credHelpers").get(key) or config.get("credsStore")
     if helper and (found := _ask_helper(str(helper), key)) is not None:
         return found
-    return _decoded(config.get("auths", {}).get(key, {}).get("auth", ""))
+    return _decoded(str(_dict(_dict(config, "auths"), key).get("auth", "")))
 
 
 @contextlib.contextmanager
@@ -77,6 +77,11 @@ def _read(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):  # there is none, or docker itself will complain of it
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _dict(content: dict[str, Any], name: str) -> dict[str, Any]:
+    found = content.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _borrow(theirs: Path, own: Path) -> None:

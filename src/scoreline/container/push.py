@@ -54,10 +54,12 @@ class Pushed:
     Attributes
     ----------
     address : of the image by its digest, which no later push changes
+    digest : of its manifest
     new : tags that were pushed; the others named this very image already
     """
 
     address: str
+    digest: str
     platform: str
     new: tuple[str, ...]
 
@@ -99,8 +101,8 @@ def push_image(push: Push, login: Login | None, say: Say) -> Pushed:
         raise ContainerError(f"{push.image}: is for {platform}, expected {push.platform}. Build it for that one "
                              "(scoreline push without --no-build), or name the other with --platform.")  # fmt: skip
     registry = _registry_of(push.target, login)
-    new = [tag for tag in push.tags if not _is_there(registry, push, tag, inspected["Id"])]
     with _docker_of(push.target, login) as docker:
+        new = [tag for tag in push.tags if not _is_there(registry, push, tag, inspected["Id"])]
         for tag in push.tags:
             if tag not in new:
                 say(f"push: {push.target.tagged(tag)} is this image already")
@@ -108,6 +110,18 @@ def push_image(push: Push, login: Login | None, say: Say) -> Pushed:
             for command in push.commands(tag, docker):
                 run(command, f"pushing {push.target.tagged(tag)}")
     return _checked(registry, push, inspected["Id"], tuple(new))
+
+
+def check_arrived(arrived: Arrived, where: str, platform: str) -> None:
+    """Raise ContainerError unless what arrived is what SageMaker takes: one Docker manifest, for the platform."""
+    if arrived.media_type != DOCKER_MANIFEST:
+        raise ContainerError(
+            f"{where}: arrived as {arrived.media_type}, SageMaker takes {DOCKER_MANIFEST} alone. "
+            "Build it with `scoreline push` or `scoreline build`, which ask for that. Containerd's image store may change "
+            'it on the way: {"features": {"containerd-snapshotter": false}} in /etc/docker/daemon.json turns that off.'
+        )
+    if arrived.platform != platform:
+        raise ContainerError(f"{where}: arrived for {arrived.platform}, expected {platform}. Name it with --platform.")
 
 
 def _registry_of(target: Repository, login: Login | None) -> Registry:
@@ -146,23 +160,13 @@ def _checked(registry: Registry, push: Push, image_id: str, new: tuple[str, ...]
         where = push.target.tagged(tag)
         if arrived is None:
             raise ContainerError(f"{where}: docker says that it was pushed, its registry does not have it. Push again.")
-        _refuse_what_sagemaker_refuses(arrived, where, push.platform)
+        check_arrived(arrived, where, push.platform)
         if not arrived.is_image(image_id):
             raise ContainerError(f"{where}: is another image than {push.image} is here: somebody else pushed too. Push "
                                  "again, or take a tag of your own.")  # fmt: skip
     assert arrived is not None
-    return Pushed(f"{push.target.host}/{push.target.name}@{arrived.digest}", arrived.platform, new)
-
-
-def _refuse_what_sagemaker_refuses(arrived: Arrived, where: str, platform: str) -> None:
-    if arrived.media_type != DOCKER_MANIFEST:
-        raise ContainerError(
-            f"{where}: arrived as {arrived.media_type}, SageMaker takes {DOCKER_MANIFEST} alone. "
-            "Build it with `scoreline push` or `scoreline build`, which ask for that. Containerd's image store may change "
-            'it on the way: {"features": {"containerd-snapshotter": false}} in /etc/docker/daemon.json turns that off.'
-        )
-    if arrived.platform != platform:
-        raise ContainerError(f"{where}: arrived for {arrived.platform}, expected {platform}. Name it with --platform.")
+    address = f"{push.target.host}/{push.target.name}@{arrived.digest}"
+    return Pushed(address, arrived.digest, arrived.platform, new)
 
 
 def _tags(asked: str | None, others: list[str | None]) -> tuple[str, ...]:

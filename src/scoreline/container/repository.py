@@ -74,7 +74,7 @@ def parse_repository(address: str) -> Repository:
     """
     if "@" in address:
         raise _misfit(address, "a tag, no digest: that comes from what is pushed")
-    host, rest = _split(address.removeprefix("https://").removesuffix("/"))
+    host, rest = _split(address.removeprefix("https://"))
     name, colon, tag = rest.partition(":")
     if not _NAME.fullmatch(name):
         raise _misfit(address, "a name of small letters and digits, in between one of . _ - and /")
