@@ -31,7 +31,7 @@ class MotoServer:
     """moto's server in a process of its own. A context manager."""
 
     def __enter__(self) -> MotoServer:
-        self.port = free_port()
+        self.port, self._clients = free_port(), dict[str, Any]()
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=plain)
@@ -43,8 +43,17 @@ class MotoServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for client in self._clients.values():
+            client.close()
         self._process.kill()
         self._process.wait(10)
+
+    def client(self, service: str) -> Any:
+        """Return a client of a service."""
+        if service not in self._clients:
+            session = boto3.session.Session("key", "hush", region_name=REGION)
+            self._clients[service] = session.client(service, endpoint_url=f"http://127.0.0.1:{self.port}")
+        return self._clients[service]
 
     def forget(self) -> None:
         """Remove all that was made."""
@@ -112,8 +121,7 @@ class AwsRelay:
 
     def client(self, service: str) -> Any:
         """Return a client of moto itself."""
-        where = f"http://127.0.0.1:{self.moto.port}"
-        return boto3.session.Session("key", "hush", region_name=REGION).client(service, endpoint_url=where)
+        return self.moto.client(service)
 
     def refuse(self, operation: str, code: str, message: str, status: int = 400, times: int = 1) -> None:
         """Let calls be refused as AWS does."""

@@ -116,9 +116,9 @@ def check_arrived(arrived: Arrived, where: str, platform: str) -> None:
     """Raise ContainerError unless what arrived is what SageMaker takes: one Docker manifest, for the platform."""
     if arrived.media_type != DOCKER_MANIFEST:
         raise ContainerError(
-            f"{where}: arrived as {arrived.media_type}, SageMaker takes {DOCKER_MANIFEST} alone. "
-            "Build it with `scoreline push` or `scoreline build`, which ask for that. Containerd's image store may change "
-            'it on the way: {"features": {"containerd-snapshotter": false}} in /etc/docker/daemon.json turns that off.'
+            f"{where}: arrived as {arrived.media_type}, SageMaker takes {DOCKER_MANIFEST} alone. Build it with "
+            "`scoreline push` or `scoreline build`, which ask for that. Containerd's image store may change it on the "
+            'way: {"features": {"containerd-snapshotter": false}} in /etc/docker/daemon.json turns that off.'
         )
     if arrived.platform != platform:
         raise ContainerError(f"{where}: arrived for {arrived.platform}, expected {platform}. Name it with --platform.")
