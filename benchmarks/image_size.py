@@ -2,9 +2,9 @@
 
     python benchmarks/image_size.py --base python:3.13-slim-trixie -- --network=host
 
-Both are built on the same base by the same engine: order triage with its model by `scoreline build`, the plain model by the
-Dockerfile that `mlflow models generate-dockerfile` writes, with that base in the place of its own. Sizes are uncompressed, and
-shown with and without the base. What follows -- goes to both builds. Both images are removed at the end.
+Both are built on the same base by the same engine: order triage with its model by `scoreline build`, the plain model by
+the Dockerfile that `mlflow models generate-dockerfile` writes, with that base in the place of its own. Sizes are
+uncompressed, and shown with and without the base. What follows -- goes to both builds. Both images go at the end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-
 
 from harness.prepare import cache_folder, prepare_plain_model
 from peers.install import install

@@ -28,7 +28,9 @@ PARTS = {
     "root": lambda: os.geteuid() == 0,
     "docker compose": lambda: _answers("docker", "compose", "version"),
     "docker-compose 1": lambda: _answers("docker-compose", "version"),
-    "conformance": (Path(__file__).parents[2] / "shared/conformance").is_dir,  # the checks that CI has beside the project
+    "conformance": (
+        Path(__file__).parents[2] / "shared/conformance"
+    ).is_dir,  # the checks that CI has beside the project
     "another user": lambda: os.geteuid() == 0 and shutil.which("python3", path="/usr/bin:/usr/local/bin"),
 }
 SKIP_IS_FAILURE = bool(os.environ.get("SCORELINE_SKIP_IS_FAILURE"))  # as CI runs

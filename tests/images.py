@@ -66,6 +66,11 @@ class Container:
         return done.stdout + done.stderr
 
     @property
+    def health(self) -> str:
+        """What its HEALTHCHECK found: starting, healthy or unhealthy."""
+        return docker("inspect", "-f", "{{.State.Health.Status}}", self.id).stdout.strip()
+
+    @property
     def exit_code(self) -> int | None:
         """Its exit code, None while it runs."""
         running, code = docker("inspect", "-f", "{{.State.Running}} {{.State.ExitCode}}", self.id).stdout.split()

@@ -11,8 +11,6 @@ import pytest
 from servers import made_app
 
 
-
-
 @pytest.fixture(scope="session")
 def triage(tmp_path_factory):
     """Give the folder of order triage with 300 orders, features and model; read only."""

@@ -73,7 +73,11 @@ def test_an_app_elsewhere_gets_a_context_with_all_that_the_dockerfile_copies(tmp
         (wanted.folder / "app/left").touch()
     lay_out(wanted, app)
     found = {path.relative_to(wanted.folder).as_posix() for path in wanted.folder.rglob("*") if path.is_file()}
-    assert {file for file in found if file.startswith("app/")} == {"app/app.py", "app/data/orders.csv", "app/model/manifest.json"}
+    assert {file for file in found if file.startswith("app/")} == {
+        "app/app.py",
+        "app/data/orders.csv",
+        "app/model/manifest.json",
+    }
     assert not any(path.is_symlink() for path in wanted.folder.rglob("*"))
     copied = [line.split()[1:-1] for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("COPY ")]
     for name in [name for names in copied for name in names if not name.startswith(("--", "$", "/"))]:

@@ -13,8 +13,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from images import ROOT, docker, owner_of
-from servers import Command, wait_until
+from images import ROOT, owner_of
+from servers import Command
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("docker"), pytest.mark.needs("root")]
 OLD = pytest.param(("docker-compose",), id="docker-compose 1.29", marks=pytest.mark.needs("docker-compose 1"))
@@ -33,7 +33,7 @@ class Project:
     """A copy of what compose reads, owned by a user of the host. A context manager; its containers go at the end."""
 
     def __init__(self, compose: tuple[str, ...], folder: Path, app: str, image: str) -> None:
-        self.compose, self.folder = compose, folder
+        self.compose, self.folder, self.place = compose, folder, folder  # the last: where it is typed
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -59,21 +59,27 @@ class Project:
             os.chown(path, uid, uid)
             path.chmod(path.stat().st_mode | 0o055)
 
-    def start(self, *arguments: str, place: Path | None = None) -> Command:
+    def start(self, *arguments: str) -> Command:
         """Start a compose command, as typed."""
         printed = self.folder / "-".join(("printed", *filter(str.isalnum, arguments)))
         printed.mkdir(exist_ok=True)
-        command = [sys.executable, "-c", _IN_FOLDER, str(place or self.folder), *self.compose, *arguments]
+        command = [sys.executable, "-c", _IN_FOLDER, str(self.place), *self.compose, *arguments]
         return Command(command, printed, self.variables)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a compose command to its end."""
         variables = os.environ | self.variables
-        return subprocess.run([*self.compose, *arguments], cwd=self.folder, env=variables, capture_output=True, text=True, check=False)
+        command = [*self.compose, *arguments]
+        return subprocess.run(command, cwd=self.place, env=variables, capture_output=True, text=True, check=False)
 
     def results(self) -> list[dict]:
         """Return what inference wrote."""
         return [json.loads(line) for line in (self.app / "results/results.json").read_text().splitlines()]
+
+
+def said(done: subprocess.CompletedProcess[str], what: str) -> list[str]:
+    """Return the lines of ours that say something."""
+    return [line for line in (done.stdout + done.stderr).splitlines() if "scoreline: " in line and what in line]
 
 
 _IN_FOLDER = "import os, sys; os.chdir(sys.argv[1]); os.execvp(sys.argv[2], sys.argv[2:])"
@@ -145,8 +151,7 @@ def test_a_broken_table_stops_it_with_a_clear_line(project, compose):
     path.write_text(path.read_text().replace("inventory", "stock", 1))
     done = project.run("up")
     assert done.returncode != 0
-    said = [line for line in (done.stdout + done.stderr).splitlines() if "scoreline: " in line and "inventory.csv" in line]
-    assert len(said) == 1, done.stdout + done.stderr
+    assert len(said(done, "inventory.csv")) == 1, done.stdout + done.stderr
     assert not (project.app / "results/results.json").exists()
 
 
@@ -159,7 +164,7 @@ def test_a_model_whose_golden_rows_differ_stops_it_with_a_clear_line(project, tr
     (project.folder / "docker-compose.override.yml").write_text(MODEL_TOO)
     done = project.run("up")
     assert done.returncode != 0
-    assert [line for line in (done.stdout + done.stderr).splitlines() if "scoreline: " in line and "golden" in line]
+    assert said(done, "golden"), done.stdout + done.stderr
     assert not (project.app / "results/results.json").exists()
 
 
@@ -178,17 +183,14 @@ def test_records_that_can_not_be_scored_are_its_exit_code(project):
 @pytest.mark.needs("docker compose")
 def test_approval_odds_runs_on_a_real_s3_server_and_the_documented_curl_takes_on_what_it_holds(project, odds_image):
     project = project(("docker", "compose"), app="approval_odds", image=odds_image)
-    place = project.app
-    command = project.start("up", place=place)
+    project.place = project.app
+    command = project.start("up")
     try:
         command.wait_until(lambda: CLOSING in command.printed, 240)
         assert len(project.results()) == 100
         cards = project.app / "data/card_variables.csv"
         cards.write_text("".join(cards.read_text().splitlines(keepends=True)[:-1]))
-        subprocess.run(
-            [*project.compose, "exec", "-T", "s3", "python3", "/s3.py", "put"],
-            cwd=place, env=os.environ | project.variables, check=True, capture_output=True,
-        )  # fmt: skip
+        assert project.run("exec", "-T", "s3", "python3", "/s3.py", "put").returncode == 0
         curl = ["curl", "-s", "-X", "GET", f"localhost:{project.port}/updateccdata"]
         refreshed = json.loads(subprocess.run(curl, capture_output=True, text=True, check=True).stdout)
         assert refreshed["generation"].startswith("2-"), refreshed
@@ -196,5 +198,3 @@ def test_approval_odds_runs_on_a_real_s3_server_and_the_documented_curl_takes_on
         command.wait(60)
     finally:
         command.stop()
-        subprocess.run([*project.compose, "down", "-v", "-t", "1"], cwd=place, env=os.environ | project.variables, check=False)
-    wait_until(lambda: not docker("ps", "-q", "--filter", f"publish={project.port}").stdout.strip())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import shutil
 import subprocess
@@ -14,10 +16,7 @@ from servers import folders, plain_environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("docker"), pytest.mark.needs("conformance")]
 CHECKS = ROOT.parent / "shared/conformance"
-ROWS = {
-    "order_triage": ("O0001376,C0000485,004238,09505", "0,1,2,3"),
-    "approval_odds": ("", ""),
-}
+REQUEST = "order_triage"  # whose records are keys; approval odds' are sent as the inputs of its heads
 
 
 @pytest.fixture(params=["order_triage", "approval_odds"])
@@ -52,9 +51,26 @@ def channel(app, tmp_path):
     return tmp_path / "channels"
 
 
-def test_the_image_keeps_the_contract(app, image, model, channel):
-    row, text = ROWS[app]
-    given = {"IMAGE": image, "MODEL": str(model), "TRAIN": str(channel), "ROW": row, "TEXT_COLUMNS": text, "STRICT": "1"}
+def record_of(app, model, work):
+    """Return a valid line of CSV, and the positions of its columns that are no numbers."""
+    manifest = json.loads((model / "manifest.json").read_text())
+    schema = manifest["schemas"]["request" if app == REQUEST else "inputs"]
+    with (work / "results/feature.csv").open() as file:
+        row = next(line for line in csv.DictReader(file) if "," not in "".join(line[name] for name in schema))
+    text = [str(place) for place, name in enumerate(schema) if schema[name]["type"] in ("text", "category")]
+    return ",".join(row[name] for name in schema), ",".join(text)
+
+
+def test_the_image_keeps_the_contract(app, image, model, channel, tmp_path):
+    row, text = record_of(app, model, tmp_path / "app")
+    given = {
+        "IMAGE": image,
+        "MODEL": str(model),
+        "TRAIN": str(channel),
+        "ROW": row,
+        "TEXT_COLUMNS": text,
+        "STRICT": "1",
+    }
     variables = plain_environment() | {f"CONFORMANCE_{name}": value for name, value in given.items()}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-x", "test_image.py"]
     done = subprocess.run(command, cwd=CHECKS, env=os.environ | variables, capture_output=True, text=True, check=False)
