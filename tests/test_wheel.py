@@ -59,19 +59,54 @@ def test_it_carries_the_files_themselves(wheel, name, source):
 
 
 def test_nothing_that_is_for_an_image_is_left_out(wheel):
-    """All that stands in container/files of a checkout, links to its root among it, is in the wheel."""
-    there = {f"scoreline/container/files/{path.name}" for path in (ROOT / "src/scoreline/container/files").iterdir()}
+    """All files of container/files in a checkout, links to its root among them, are in the wheel."""
+    files = [path for path in (ROOT / "src/scoreline/container/files").iterdir() if path.is_file()]
     with zipfile.ZipFile(wheel) as packed:
-        assert {name for name in there if "__pycache__" not in name} <= set(packed.namelist())
+        assert {f"scoreline/container/files/{path.name}" for path in files} <= set(packed.namelist())
 
 
-def test_eject_works_from_it(wheel, tmp_path):
-    installed = tmp_path / "installed"
-    with zipfile.ZipFile(wheel) as packed:
-        packed.extractall(installed)
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """Give a function that runs Python with the wheel installed, as pip does it: compiled to bytecode."""
+    folder = tmp_path_factory.mktemp("installed")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), str(wheel)]
+    subprocess.run(command, check=True, capture_output=True)
+
+    def run(*arguments):
+        environment = plain_environment(PYTHONPATH=str(folder))
+        done = subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            env=environment, cwd=folder, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_eject_works_from_it(installed, tmp_path):
     app = copy_app(tmp_path / "app")
-    command = [sys.executable, "-m", "scoreline", "eject", "kubernetes.yaml", "--app", str(app)]
-    environment = plain_environment(PYTHONPATH=str(installed))
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    installed("-m", "scoreline", "eject", "kubernetes.yaml", "--app", app)
     assert (app / "kubernetes.yaml").read_bytes() == (ROOT / CARRIED["container/files/kubernetes.yaml"]).read_bytes()
+
+
+LAY_OUT = """
+import sys, pathlib
+from scoreline.container.context import find_context, lay_out
+app = pathlib.Path(sys.argv[1])
+context = find_context(app)
+lay_out(context, app)
+print(context.folder)
+"""
+
+
+def test_an_image_can_be_built_from_it(installed, tmp_path):
+    app = copy_app(tmp_path / f"app-{tmp_path.name}")
+    context = Path(installed("-c", LAY_OUT, app).strip())
+    try:
+        for name in ("Dockerfile", ".dockerignore", "requirements.lock", "pyproject.toml"):
+            assert (context / name).read_bytes() == (ROOT / name).read_bytes()
+        assert (context / "src/scoreline/model/_kernel.c").is_file()
+        assert (context / "app/app.py").is_file()
+    finally:
+        shutil.rmtree(context)
