@@ -74,13 +74,14 @@ def test_of_two(number):
 
 @pytest.fixture
 def suite(tmp_path):
-    """Give a function that runs a small suite whose page names a test; it returns exit code and output."""
+    """Give a function that runs a small suite whose page names tests; it returns exit code and output."""
 
     def run(named, *options, **environment):
+        rows = [f"| x | x | `tests/test_small.py::{name}` |\n" for name in named]
         for name, content in {
             "pytest.ini": f"[pytest]\ntestpaths = tests\npythonpath = {ROOT / 'tests'}\n",
             "tests/test_small.py": SMALL,
-            PAGE: f"| original | here | proved by |\n| --- | --- | --- |\n| x | x | `tests/test_small.py::{named}` |\n",
+            PAGE: "".join(["| original | here | proved by |\n| --- | --- | --- |\n", *rows]),
         }.items():
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text(content)
@@ -95,38 +96,45 @@ def suite(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("named", ["test_whole", "test_of_two", "test_of_two[2]"])
-def test_a_run_whose_named_tests_passed_is_good(suite, named):
-    code, printed = suite(named, SCORELINE_SKIP_IS_FAILURE="1")
+def test_a_run_whose_named_tests_passed_is_good(suite):
+    code, printed = suite(["test_whole", "test_of_two", "test_of_two[2]"], SCORELINE_SKIP_IS_FAILURE="1")
     assert code == 0, printed
     assert PAGE not in printed
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("named", "why", "options", "environment"),
-    [
-        pytest.param("test_gone", "not run", (), {}, id="no-such-test"),
-        pytest.param("test_of_two[3]", "not run", (), {}, id="no-such-parameter"),
-        pytest.param("test_of_two", "skipped", (), {"WITHOUT": "1"}, id="skipped-in-part"),
-        pytest.param("test_gone", "not run", ("-n", "2"), {}, id="in-processes"),
-    ],
-)
-def test_a_run_whose_named_test_did_not_pass_fails(suite, named, why, options, environment):
-    code, printed = suite(named, *options, SCORELINE_SKIP_IS_FAILURE="1", **environment)
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["in-one-process", "in-several"])
+def test_a_run_without_a_named_test_or_parameter_fails_and_names_it(suite, options):
+    code, printed = suite(["test_gone", "test_whole", "test_of_two[3]"], *options, SCORELINE_SKIP_IS_FAILURE="1")
     assert code == 1, printed
-    assert f"{PAGE} names tests/test_small.py::{named}: {why}\n" in printed
+    said = [line for line in printed.splitlines() if line.startswith(PAGE)]
+    assert said == [
+        f"{PAGE} names tests/test_small.py::test_gone: not run",
+        f"{PAGE} names tests/test_small.py::test_of_two[3]: not run",
+    ]
+
+
+@pytest.mark.slow
+def test_a_run_that_skips_a_named_test_in_part_fails_and_names_it(suite):
+    named = ["test_of_two", "test_of_two[1]", "test_of_two[2]"]
+    code, printed = suite(named, SCORELINE_SKIP_IS_FAILURE="1", WITHOUT="1")
+    assert code == 1, printed
+    said = [line for line in printed.splitlines() if line.startswith(PAGE)]
+    assert said == [
+        f"{PAGE} names tests/test_small.py::test_of_two: skipped",
+        f"{PAGE} names tests/test_small.py::test_of_two[2]: skipped",
+    ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "environment"),
     [
-        pytest.param((), {}, id="a-skip-is-no-failure"),
-        pytest.param(("-k", "whole"), {"SCORELINE_SKIP_IS_FAILURE": "1"}, id="chosen-by-name"),
-        pytest.param(("tests/test_small.py",), {"SCORELINE_SKIP_IS_FAILURE": "1"}, id="a-file-alone"),
+        pytest.param((), {}, id="where-a-skip-is-no-failure"),
+        pytest.param(("-k", "whole"), {"SCORELINE_SKIP_IS_FAILURE": "1"}, id="where-tests-are-chosen"),
+        pytest.param(("tests/test_small.py",), {"SCORELINE_SKIP_IS_FAILURE": "1"}, id="where-a-file-is-chosen"),
     ],
 )
-def test_elsewhere_and_in_a_part_of_the_suite_nothing_is_asked(suite, options, environment):
-    code, printed = suite("test_gone", *options, **environment)
+def test_elsewhere_nothing_is_asked(suite, options, environment):
+    code, printed = suite(["test_gone"], *options, **environment)
     assert code == 0, printed

@@ -11,7 +11,7 @@ from scoreline.container.eject import eject as copy
 from scoreline.settings import Settings
 
 
-@click.command(short_help="Our nginx.conf, wsgi.py, predictor.py or container files -> the app's folder, to edit.")
+@click.command(short_help="Our nginx.conf, or another file -> the app's folder, to edit.")
 @options("app")
 @click.argument("file", type=click.Choice(list(FILES)))
 @click.option("--force", is_flag=True, help="Replace one that is there.")

@@ -209,7 +209,8 @@ def _own_wsgi(bench: Bench) -> str:
         symbols = symtable.symtable(path.read_text(), str(path), "exec").get_symbols()
     except (SyntaxError, ValueError) as error:
         raise Failed(f"{path.name}: {error}") from error
-    if not any(symbol.get_name() == "app" and symbol.is_assigned() for symbol in symbols):
+    names = {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
+    if "app" not in names:
         raise Failed(f"{path.name} defines no `app`")
     return "it defines `app`"
 
