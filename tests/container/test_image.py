@@ -13,7 +13,8 @@ from images import ROOT, Container, build, docker, inspect, mounted, name_of, ow
 from servers import keys_of, wait_until, write_sample
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("docker"), pytest.mark.needs("root")]
-LARGEST_MB = 600
+BASE = "python:3.13-slim-trixie"
+ADDED_MB = 470  # with the official base, of about 125 MB, that is under 600
 PERSON = 1000
 
 
@@ -38,7 +39,7 @@ def expected(container, key):
 def test_it_is_small_and_says_what_it_is(triage_image):
     found = inspect(triage_image)
     config = found["Config"]
-    assert found["Size"] < LARGEST_MB * 1e6
+    assert found["Size"] - inspect(BASE)["Size"] < ADDED_MB * 1e6
     assert config["Labels"]["com.amazonaws.sagemaker.capabilities.accept-bind-to-port"] == "true"
     assert config["Labels"]["org.opencontainers.image.version"] == "0.1.0"
     assert config["Entrypoint"][0] == "python"
@@ -108,7 +109,7 @@ def test_it_serves_however_little_it_may(triage_image, options):
 def test_nothing_but_what_needs_it_is_root(triage_image):
     with Container(triage_image) as container:
         container.wait_until_ready()
-        users = set(docker("top", container.id, "-eo", "uid").stdout.split()) - {"UID"}
+        users = {line.split()[0] for line in docker("top", container.id, "-eo", "uid,pid").stdout.splitlines()[1:]}
     assert users == {"10001"}
 
 

@@ -87,7 +87,8 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
     open_generation(settings, say)
     service = load_service(settings)
     say(
-        f"serve: {service.app.name}, generation {service.last_known}; {plan.workers} workers ({plan.why}), "
+        f"serve: {service.app.name}, generation {service.last_known}; {plan.workers} "
+        f"worker{'s' if plan.workers > 1 else ''} ({plan.why}), "
         f"1 thread each, timeout {settings.timeout_s} s{service.scored_by}"
     )
     # Mode 0711, and in /tmp rather than TMPDIR, which may be 0700: nginx's workers, another user when we are
