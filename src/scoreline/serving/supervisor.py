@@ -176,7 +176,7 @@ class _Supervisor:
         own_wsgi = (settings.app / _OWN_WSGI).is_file()
         self._worker_class = "sync" if own_wsgi else settings.worker_class
         self._sockets = socket_paths(run_dir, self._worker_class, plan.workers)
-        self._health = Health(self._sockets, self._probe_path, self._board, settings.timeout_s)
+        self._health = Health(self._sockets, self._probe_path, self._board, settings.timeout_s, plan.workers)
         # without a stdout, its number may be that of any other file
         out = 1 if sys.stdout is not None else os.open(os.devnull, os.O_WRONLY)
         self._requests = RequestLog(run_dir / "requests", out)
