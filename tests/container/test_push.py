@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from moto_server import ACCOUNT, REGION
+from images import BUILD
+from moto_server import ACCOUNT, REGION, AwsRelay, MotoServer, without_aws
+from registry_server import RegistryServer
 from servers import copy_app
+
+from scoreline.cli.main import run
 
 from scoreline.container.build import revision_of
 from scoreline.container.push import check_arrived
@@ -26,8 +33,95 @@ OCI = "application/vnd.oci.image.manifest.v1+json"
 PASSWORD = f"{ACCOUNT}-auth-token"  # moto's
 TAGS = {"latest", "0.9", "abc123-dirty"}  # what was asked for, and the labels of the fixture's image
 VERSION = importlib.metadata.version("scoreline")
-SCRIPT = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "DOCKER_BUILDKIT": "0"}
+SHIM = '#!/bin/sh\nprintf "%s\\n" "$*" >> "{log}"\nexec {docker} "$@"\n'
+ORIGINAL = "434418615032.dkr.ecr.us-east-2.amazonaws.com/approval-odds-allcards-tmp"
 REAL = [pytest.mark.slow, pytest.mark.needs("docker"), pytest.mark.needs("registry")]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that ran: its exit code, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(autouse=True)
+def no_aws_settings(monkeypatch, tmp_path):
+    """Take away what this machine knows of AWS."""
+    without_aws(monkeypatch, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def moto():
+    """Give moto's server; one for all tests of a process."""
+    with MotoServer() as server:
+        yield server
+
+
+@pytest.fixture
+def aws(moto, monkeypatch):
+    """Give what our environment takes for AWS, with nothing in it."""
+    moto.forget()
+    with AwsRelay(moto) as relay:
+        for name, value in relay.environment.items():
+            monkeypatch.setenv(name, value)
+        yield relay
+
+
+@pytest.fixture
+def registry(tmp_path):
+    """Give a function that starts a registry, open to all or closed but to moto's password."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **how: stack.enter_context(RegistryServer(tmp_path / "registry", **how))
+
+
+@pytest.fixture
+def image(tmp_path):
+    """Give a function that builds an image of a few bytes, with our labels; all tags of it go at the end."""
+    names = set()
+
+    def build(name="tiny", content="1", base="scratch"):
+        tag = f"scoreline-push-test/{os.getpid()}-{name}"
+        folder = tmp_path / "context"
+        folder.mkdir(exist_ok=True)
+        (folder / "file").write_text(content)
+        labels = "org.opencontainers.image.version=0.9 org.opencontainers.image.revision=abc123-dirty"
+        (folder / "Dockerfile").write_text(f'FROM {base}\nLABEL {labels}\nCOPY file /file\nCMD ["/file"]\n')
+        command = ["docker", "build", "-q", "--provenance=false", "-t", tag, str(folder)]
+        subprocess.run(command, check=True, capture_output=True)
+        names.add(tag)
+        return tag
+
+    yield build
+    for name in names:
+        listed = ["docker", "image", "inspect", "-f", '{{join .RepoTags " "}}', name]
+        tags = subprocess.run(listed, capture_output=True, text=True, check=False).stdout.split()
+        subprocess.run(["docker", "rmi", "-f", *tags, name], capture_output=True, check=False)
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    """Give a function that returns what docker was told so far, a line a command."""
+    log, folder = tmp_path / "docker.log", tmp_path / "bin"
+    folder.mkdir()
+    log.touch()
+    (folder / "docker").write_text(SHIM.format(log=log, docker=shutil.which("docker") or "true"))
+    (folder / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return lambda: log.read_text().splitlines()
+
+
+@pytest.fixture
+def cli(capfd):
+    """Give a function that runs a command line in this process."""
+
+    def run_it(*arguments):
+        code = run([str(argument) for argument in arguments])
+        return Ran(code, *capfd.readouterr())
+
+    return run_it
 
 
 @pytest.fixture
@@ -247,20 +341,47 @@ class TestDryRun:
         assert f"GET http://127.0.0.1:5000/v2/cards/manifests/{VERSION}" in ran.out
         assert f"create-repository --repository-name cards --registry-id {ACCOUNT}" in ran.out
 
-    def test_the_script_of_the_originals_pushes_to_their_repository(self):
-        script = ROOT / "apps/approval_odds/Script-BuildDocker-Sagemaker"
-        done = subprocess.run(
-            [script, "--dry-run"], env=os.environ | SCRIPT, capture_output=True, text=True, check=False
+
+class TestTheScriptOfOld:
+    SCRIPT = ROOT / "apps/approval_odds/Script-BuildDocker-Sagemaker"
+
+    def ran(self, *arguments, **environment):
+        """Run it as a person does."""
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return subprocess.run(
+            [self.SCRIPT, *arguments],
+            env={**os.environ, "PATH": path, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
         )
+
+    def test_it_pushes_to_the_repository_of_old(self):
+        done = self.ran("--dry-run", DOCKER_BUILDKIT="0")
         assert done.returncode == 0, done.stderr
-        original = "434418615032.dkr.ecr.us-east-2.amazonaws.com"
         lines = done.stdout.splitlines()
         assert lines[0] == "aws ecr get-authorization-token --region us-east-2"
         assert lines[1].startswith("docker build --tag approval-odds --build-arg APP=apps/approval_odds ")
-        assert f"docker --config TEMPORARY push {original}/approval-odds-allcards-tmp:latest" in lines
-        commit = revision_of(ROOT / "apps/approval_odds")
-        assert f"docker tag approval-odds {original}/approval-odds-allcards-tmp:{commit}" in lines
-        assert len(script.read_text().splitlines()) <= 10
+        assert f"docker --config TEMPORARY push {ORIGINAL}:latest" in lines
+        assert f"docker tag approval-odds {ORIGINAL}:{revision_of(ROOT / 'apps/approval_odds')}" in lines
+        assert len(self.SCRIPT.read_text().splitlines()) <= 10
+
+    def test_another_repository_can_be_named(self):
+        done = self.ran("--dry-run", REPOSITORY="127.0.0.1:5000/mine")
+        assert "docker push 127.0.0.1:5000/mine:latest" in done.stdout.splitlines()
+
+    @pytest.mark.slow
+    @pytest.mark.needs("docker")
+    @pytest.mark.needs("registry")
+    def test_it_builds_asks_the_doctor_and_pushes(self, odds_image, registry, aws):
+        there = registry()
+        done = self.ran("--image", odds_image, "--registry", there.host, *BUILD)
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"^doctor: \d+ passed, .* 0 failures", done.stderr, re.M)
+        assert "push: the repository approval-odds-allcards-tmp is made" in done.stderr
+        assert there.tags("approval-odds-allcards-tmp") >= {"latest", VERSION}
+        assert done.stdout.startswith(f"push: {there.host}/approval-odds-allcards-tmp@sha256:")
+        assert ", linux/amd64, one Docker v2 manifest; new tags: latest, " in done.stdout
 
 
 @pytest.mark.parametrize(

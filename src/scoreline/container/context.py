@@ -58,7 +58,7 @@ def lay_out(context: Context, folder: Path) -> None:
     try:
         shutil.rmtree(context.folder, ignore_errors=True)
         context.folder.mkdir(parents=True)
-        for file in _FILES.iterdir():
+        for file in filter(Path.is_file, _FILES.iterdir()):  # beside them is what pip compiled
             shutil.copyfile(file, context.folder / file.name)
         (context.folder / "README.md").write_text("Scoreline, as it was installed where this image was built.\n")
         ignore = shutil.ignore_patterns("__pycache__", "*.so")
