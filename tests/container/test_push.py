@@ -21,7 +21,6 @@ from registry_server import RegistryServer
 from servers import copy_app
 
 from scoreline.cli.main import run
-
 from scoreline.container.build import revision_of
 from scoreline.container.push import check_arrived
 from scoreline.container.registry import DOCKER_MANIFEST, Arrived
@@ -74,7 +73,24 @@ def aws(moto, monkeypatch):
 def registry(tmp_path):
     """Give a function that starts a registry, open to all or closed but to moto's password."""
     with contextlib.ExitStack() as stack:
-        yield lambda **how: stack.enter_context(RegistryServer(tmp_path / "registry", **how))
+
+        def start(**how):
+            there = stack.enter_context(RegistryServer(tmp_path / "registry", **how))
+            stack.callback(forget, there.host)
+            return there
+
+        yield start
+
+
+def forget(host):
+    """Let the engine forget what images were called at a registry."""
+    shown = "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}"
+    for pattern in (f"{host}/*", f"{host}/*/*"):
+        listed = ["docker", "images", "--digests", "--format", shown, "--filter", f"reference={pattern}"]
+        names = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
+        known = sorted(name for name in set(names) if "<none>" not in name)
+        if known:
+            subprocess.run(["docker", "rmi", *known], capture_output=True, check=False)
 
 
 @pytest.fixture
@@ -96,9 +112,7 @@ def image(tmp_path):
 
     yield build
     for name in names:
-        listed = ["docker", "image", "inspect", "-f", '{{join .RepoTags " "}}', name]
-        tags = subprocess.run(listed, capture_output=True, text=True, check=False).stdout.split()
-        subprocess.run(["docker", "rmi", "-f", *tags, name], capture_output=True, check=False)
+        subprocess.run(["docker", "rmi", "-f", name], capture_output=True, check=False)
 
 
 @pytest.fixture

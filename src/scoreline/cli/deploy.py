@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _ROW = 24
 
 
-@click.command(short_help="An image -> a SageMaker endpoint that answers its golden rows; --delete removes it.")
+@click.command(short_help="An image -> a SageMaker endpoint, its golden rows answered.")
 @options("app", "model")
 @click.option("--endpoint", metavar="NAME", help="The endpoint's name. Default: the app's name.")
 @click.option("--image", metavar="ADDRESS", help="The image, as `scoreline push` prints it.")
@@ -32,13 +32,13 @@ _ROW = 24
     metavar="NAME=VALUE",
     help="An environment variable of its containers, MODEL_SERVER_WORKERS=2 say. May be given many times.",
 )
-@click.option("--instance-type", default="ml.m5.large", help="Default: ml.m5.large.")
+@click.option("--instance-type", default="ml.m5.large", help="What it runs on. Default: ml.m5.large.")
 @click.option("--instances", "count", type=int, default=1, help="How many of them. Default: 1.")
 @click.option("--serverless-memory", type=int, metavar="MB", help="A serverless endpoint of 1024 to 6144 MB instead.")
 @click.option("--serverless-concurrency", type=int, default=5, help="Requests at once that one takes. Default: 5.")
 @click.option("--capture", metavar="S3-URL", help="Keep requests and replies there. Default: none are kept.")
 @click.option("--capture-percent", type=int, default=100, help="How many of a hundred. Default: 100.")
-@click.option("--region", help="Default: the image's, else that of the AWS configuration.")
+@click.option("--region", help="AWS region. Default: the image's, else that of the AWS configuration.")
 @click.option("--unchecked", is_flag=True, help="Do not send golden rows; no model is needed here then.")
 @click.option("--delete", is_flag=True, help="Remove what this command made for the endpoint, and only that.")
 @click.option("--dry-run", is_flag=True, help="Print every request as JSON; make none.")

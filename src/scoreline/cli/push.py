@@ -26,7 +26,7 @@ _PLATFORM = "linux/amd64"
 
 
 @click.command(short_help="An app's image -> ECR or any other registry.")
-@options(*FOLDERS, "data_url")
+@options(*FOLDERS)
 @click.option(
     "--repository",
     metavar="ADDRESS",
