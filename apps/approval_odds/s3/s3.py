@@ -23,7 +23,8 @@ def serve() -> int:
         json.dumps({"identities": [{"name": "local", "credentials": [KEYS], "actions": ["Read", "List"]}]})
     )
     weed = [
-        "/opt/s3/bin/weed", "server", "-s3", "-s3.config=/tmp/s3.json", "-dir=/tmp", "-ip=127.0.0.1", "-ip.bind=0.0.0.0",
+        "/opt/s3/bin/weed", "server", "-s3", "-s3.config=/tmp/s3.json", "-dir=/tmp",
+        "-ip=127.0.0.1", "-ip.bind=0.0.0.0",
         "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false", "-master.electionTimeout=1s",
         "-master.volumeSizeLimitMB=16", "-volume.max=8",
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from scoreline.cli.options import options, say
 from scoreline.settings import Settings
 
 
-@click.command(short_help="An app and its model -> a container image.", context_settings={"ignore_unknown_options": True})
+@click.command(short_help="An app and its model -> a container image.")
 @options("app")
 @click.option("--tag", help="Name of the image, NAME or NAME:TAG. Default: the app's name.")
 @click.option("--base", help="The image to build on, any Debian with Python 3.11 to 3.13. Default: the Dockerfile's.")

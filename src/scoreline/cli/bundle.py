@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from scoreline.app.load import load_app
@@ -35,7 +36,8 @@ def bundle(folder: Path, out: Path) -> None:
     with tempfile.TemporaryDirectory() as work:
         settings = resolve_settings({"app": folder, "data": folder / "data", "results": Path(work, "results")})
         settings = _with_model(settings, folder, Path(work))
-        shutil.copytree(folder, out, ignore=lambda where, _: MADE if Path(where) == folder else ("__pycache__",))
+        unwanted = {str(folder): MADE}
+        shutil.copytree(folder, out, ignore=lambda where, _: ("__pycache__", *unwanted.get(where, ())))
         with collect_package(folder, settings.model, settings.results, source_of(settings), Path(work)) as content:
             for name, part in content.parts.items():
                 path = out / _place(name)
@@ -46,8 +48,6 @@ def bundle(folder: Path, out: Path) -> None:
 
 
 def _with_model(settings: Settings, folder: Path, work: Path) -> Settings:
-    from dataclasses import replace
-
     has_model = (folder / "model" / MANIFEST_FILE).is_file()
     settings = replace(settings, model=folder / "model" if has_model else work / "model")
     if not has_model or load_app(folder).declared_request is None:

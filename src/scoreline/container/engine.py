@@ -12,19 +12,19 @@ from typing import Any
 
 from scoreline.errors import ContainerError
 
-_PATIENCE_S = 120
+PATIENCE_S = 120
 
 
 def require_engine() -> None:
     """Raise ContainerError where there is no docker command, or no engine answers it."""
     if shutil.which("docker") is None:
-        raise ContainerError("there is no docker command here: install Docker, or build where it is")
+        raise ContainerError("there is no docker command here")
     done = ask("version", "--format", "{{.Server.Version}}")
     if done.returncode != 0:
         raise ContainerError(f"no Docker engine answers: {last_line(done.stderr)}")
 
 
-def ask(*arguments: str, timeout_s: float = _PATIENCE_S) -> subprocess.CompletedProcess[str]:
+def ask(*arguments: str, timeout_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
     """Run a docker command for its output; it may fail.
 
     Raises

@@ -1,4 +1,4 @@
-"""The image's HEALTHCHECK: is /ping 200? Run as a file of its own, on the standard library alone: it runs every few seconds."""
+"""The image's HEALTHCHECK: is /ping 200? A file of its own on the standard library alone: it runs every few seconds."""
 
 import http.client
 import os
