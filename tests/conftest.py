@@ -25,6 +25,7 @@ PARTS = {
     "wrk": lambda: shutil.which("wrk"),
     "kernel": lambda: importlib.util.find_spec("scoreline.model._kernel"),  # a C compiler at hand at install
     "namespaces": may_have_namespaces,  # root, in most containers too
+    "registry": lambda: shutil.which("docker-registry"),
     "docker": lambda: _has_image("python:3.13-slim-trixie"),  # an engine, with the base of the tests' images
     "root": lambda: os.geteuid() == 0,
     "docker compose": lambda: _answers("docker", "compose", "version"),

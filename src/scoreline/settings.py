@@ -421,6 +421,12 @@ def _refuse_unsafe_port(port: int, safe: tuple[int, int] | None, environment: Ma
         )
 
 
+def check_variables(environment: Mapping[str, str]) -> None:
+    """Raise SettingError where a variable that is a setting has a value that can't be used; others are passed over."""
+    for setting in SETTINGS:
+        _read(setting, environment)
+
+
 def environment_of(settings: Settings) -> dict[str, str]:
     """Return environment variables that give another process these very settings, one a setting that is set.
 

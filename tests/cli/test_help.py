@@ -15,11 +15,11 @@ from scoreline.settings import SETTINGS
 
 COMMANDS = [
     "check", "feature", "train", "serve", "inference", "up", "refresh", "status", "rollback", "package", "build",
-    "eject", "doctor",
+    "eject", "push", "deploy", "doctor",
 ]  # fmt: skip
 EXECUTABLE = Path(sys.executable).with_name("scoreline")
 VARIABLES = {setting.name: setting.variables for setting in SETTINGS}
-OF_THE_APP_ALONE = {"build", "eject"}  # they read no table, model or results
+OTHER_FOLDERS = {"build": ["--app"], "eject": ["--app"], "deploy": ["--app", "--model-dir"]}  # these read no others
 OPTIONS = [
     pytest.param(command, option, id=f"{command}-{option.name}")
     for command in COMMANDS
@@ -55,6 +55,14 @@ def test_only_what_is_asked_for_once_has_no_variable():
         *(("package", "out"), ("package", "more"), ("package", "dry_run")),
         *(("build", name) for name in ("tag", "base", "platform", "dry_run")),
         ("eject", "force"),
+        *(("push", name) for name in ("repository", "image", "platform", "registry")),
+        *(("push", name) for name in ("no_build", "unchecked", "dry_run")),
+        *(
+            ("deploy", name)
+            for name in ("endpoint", "image", "role", "model_data", "variables", "instance_type", "count")
+        ),
+        *(("deploy", name) for name in ("serverless_memory", "serverless_concurrency", "capture", "capture_percent")),
+        *(("deploy", name) for name in ("region", "unchecked", "delete", "dry_run")),
         *(("doctor", name) for name in ("image", "record", "strict", "as_json")),
     }
 
@@ -62,7 +70,7 @@ def test_only_what_is_asked_for_once_has_no_variable():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_takes_the_folders_that_it_works_on(command):
     names = [option.opts[0] for option in scoreline.commands[command].params]
-    expected = ["--app"] if command in OF_THE_APP_ALONE else ["--app", "--data", "--model-dir", "--results"]
+    expected = OTHER_FOLDERS.get(command, ["--app", "--data", "--model-dir", "--results"])
     assert names[: len(expected)] == expected
 
 

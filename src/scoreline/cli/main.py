@@ -13,6 +13,7 @@ import click
 
 from scoreline.cli.build import build
 from scoreline.cli.check import check
+from scoreline.cli.deploy import deploy
 from scoreline.cli.doctor import doctor
 from scoreline.cli.eject import eject
 from scoreline.cli.feature import feature
@@ -20,6 +21,7 @@ from scoreline.cli.inference import inference
 from scoreline.cli.operate import refresh, rollback, status
 from scoreline.cli.options import Terminated
 from scoreline.cli.package import package
+from scoreline.cli.push import push
 from scoreline.cli.serve import serve
 from scoreline.cli.train import train
 from scoreline.cli.up import up
@@ -53,7 +55,11 @@ def scoreline() -> None:
     """
 
 
-for command in (check, feature, train, serve, inference, up, refresh, status, rollback, package, build, eject, doctor):
+_COMMANDS = (
+    *(check, feature, train, serve, inference, up, refresh, status, rollback),
+    *(package, build, eject, push, deploy, doctor),
+)
+for command in _COMMANDS:
     scoreline.add_command(command)
 
 
