@@ -32,6 +32,9 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, default=cache_folder(), help="folder for what is made once")
     parser.add_argument("more", nargs="*", help="options of docker build, after --")
     arguments = parser.parse_args()
+    if shutil.which("docker") is None:
+        print("bench: docker is not on PATH", file=sys.stderr)
+        return 1
     try:
         build_ours(arguments.base, arguments.more)
         build_mlflow(arguments.base, arguments.cache, arguments.more)
@@ -60,7 +63,9 @@ def build_mlflow(base: str, cache: Path, more: list[str]) -> None:
         mlflow = [str(peer.bin / "mlflow"), "models", "generate-dockerfile", "--env-manager", "local"]
         subprocess.run([*mlflow, "-m", str(peer.prepared / "model"), "-d", folder], check=True)
         dockerfile = Path(folder, "Dockerfile")
-        dockerfile.write_text(re.sub(r"^FROM .*$", f"FROM {base}", dockerfile.read_text(), flags=re.MULTILINE))
+        # A pip that came with the system can't be brought up to date, which is a step of theirs.
+        begin = f"FROM {base}\nRUN python3 -m pip install --no-cache-dir --ignore-installed pip"
+        dockerfile.write_text(re.sub(r"^FROM .*$", begin, dockerfile.read_text(), flags=re.MULTILINE))
         subprocess.run(["docker", "build", "--tag", MLFLOW, *more, folder], check=True)
 
 
@@ -71,5 +76,4 @@ def size_of(image: str) -> float:
 
 
 if __name__ == "__main__":
-    assert shutil.which("docker"), "docker is not on PATH"
     sys.exit(main())

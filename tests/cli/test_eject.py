@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from servers import folders, free_port, keys_of, serving
+from servers import Server, folders, keys_of, serving
 
 ROOT = Path(__file__).parents[2]
 OURS = {
@@ -133,8 +133,11 @@ def test_a_predictor_answers_as_before_until_it_is_changed_and_the_model_trained
         "outputs = super().predict(matrix)\n"
         "        return outputs | {'fulfilment_probability': outputs['fulfilment_probability'].clip(0, 0.125)}",
     )
-    refused = cli("serve", *folders(own, state=tmp_path / "refused"), "--host", "127.0.0.1", "--port", free_port())
-    assert refused.code == 1
-    assert "golden rows: head 'fulfilment_probability' gives 0.125 " in refused.err
+    refused = Server(own, tmp_path, *folders(own, state=tmp_path / "refused"))
+    try:
+        assert refused.wait() == 1
+    finally:
+        refused.stop()
+    assert "golden rows: head 'fulfilment_probability' gives 0.125 " in refused.printed
     assert cli("train", *folders(own)).code == 0
     assert asked(own, tmp_path / "after").json() == first.json() | {"fulfilment_probability": 0.125}

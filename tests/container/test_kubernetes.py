@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import kubernetes_validate
 import pytest
@@ -58,19 +59,19 @@ def test_kubernetes_takes_it(part, version):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("path", "change", "says"),
     [
-        (changed(*CONTAINER_PATH, "livenessProbe", name="livenessProb"), "livenessProb"),
-        (changed(*CONTAINER_PATH, "resources", "limits", name="limit"), "limit"),
-        (changed(*CONTAINER_PATH, "securityContext", "readOnlyRootFilesystem", name="readOnlyRoot"), "readOnlyRoot"),
-        (changed("spec", "template", "spec", "terminationGracePeriodSeconds", name="gracePeriod"), "gracePeriod"),
-        (changed("spec", "replicas", value="two"), "two"),
-        (changed(*CONTAINER_PATH, "ports", 0, "containerPort", value="8080"), "8080"),
+        ((*CONTAINER_PATH, "livenessProbe"), {"name": "livenessProb"}, "livenessProb"),
+        ((*CONTAINER_PATH, "resources", "limits"), {"name": "limit"}, "limit"),
+        ((*CONTAINER_PATH, "securityContext", "readOnlyRootFilesystem"), {"name": "readOnlyRoot"}, "readOnlyRoot"),
+        (("spec", "template", "spec", "terminationGracePeriodSeconds"), {"name": "gracePeriod"}, "gracePeriod"),
+        (("spec", "replicas"), {"value": "two"}, "two"),
+        ((*CONTAINER_PATH, "ports", 0, "containerPort"), {"value": "8080"}, "8080"),
     ],
 )
-def test_a_misspelt_field_or_a_value_of_another_type_is_refused(wrong, says):
+def test_a_misspelt_field_or_a_value_of_another_type_is_refused(path, change, says):
     with pytest.raises(kubernetes_validate.ValidationError, match=says):
-        kubernetes_validate.validate(wrong, VERSIONS[0], strict=True)
+        kubernetes_validate.validate(changed(*path, **change), VERSIONS[0], strict=True)
 
 
 def test_the_service_leads_to_the_pods():
@@ -147,15 +148,19 @@ def as_docker_runs_it():
 
 @pytest.mark.slow
 @pytest.mark.needs("docker")
-def test_the_image_serves_within_what_the_pod_has(triage_image):
-    with Container(triage_image, *as_docker_runs_it(), command=CONTAINER["args"]) as container:
+def test_the_image_serves_the_largest_bodies_within_what_the_pod_has(triage_image):
+    pod = Container(triage_image, *as_docker_runs_it(), command=CONTAINER["args"])
+    with pod as container, ThreadPoolExecutor(4) as threads:
         container.wait_until_ready()
         assert f"; {CONTAINER['resources']['limits']['cpu']} workers (" in container.logs
-        keys = keys_of(ROOT / "apps/order_triage")
-        for _ in range(5):
-            assert container.ask("/invocations", keys)[0] == 200
-        assert container.ask("/ping")[0] == 200
+        largest = keys_of(ROOT / "apps/order_triage") * 27  # just under 6 MiB
+        replies = [threads.submit(container.ask, "/invocations", largest) for _ in range(4)]
+        pings = []
+        while not all(reply.done() for reply in replies):
+            pings.append(container.ask("/ping")[0])
+        assert [reply.result()[0] for reply in replies] == [200] * 4
+        assert set(pings) == {200}  # busy is not ill: no probe fails
         assert docker("inspect", "-f", "{{.State.OOMKilled}}", container.id).stdout.strip() == "false"
-        assert container.inside(*CONTAINER["lifecycle"]["preStop"]["exec"]["command"][:1], "0") == ""
+        assert container.inside(CONTAINER["lifecycle"]["preStop"]["exec"]["command"][0], "0") == ""
         docker("stop", "-t", str(POD["terminationGracePeriodSeconds"]), container.id)
         assert container.exit_code == 0

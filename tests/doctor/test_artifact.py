@@ -129,6 +129,8 @@ SPOILT = [
     pytest.param(own_nginx(NGINX % ""), "own-nginx-body", "nginx takes 1m", "max_body_mb", id="nginx-conf-1m"),
     pytest.param(lambda app: (app / "wsgi.py").write_text("application = 1\n"), "own-wsgi", "defines no `app`",
                  "a WSGI callable", id="wsgi-without-app"),
+    pytest.param(lambda app: (app / "wsgi.py").write_text("app.run()\n"), "own-wsgi", "defines no `app`", "wsgi.py",
+                 id="wsgi-that-only-uses-app"),
     pytest.param(lambda app: (app / "wsgi.py").write_text("def app(\n"), "own-wsgi", "never closed", "wsgi.py",
                  id="wsgi-torn"),
 ]  # fmt: skip
