@@ -304,6 +304,11 @@ class Settings:
         """The unpacked model package that is served; None where the model folder is a mere artifact."""
         return self.model if is_package(self.model, self.ml_root) else None
 
+    @property
+    def copies(self) -> Path | None:
+        """Where copies of reference tables are, should their source be away: the package, or an image's app folder."""
+        return next((folder for folder in (self.model, self.app) if is_package(folder, self.ml_root)), None)
+
 
 def resolve_settings(
     options: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None, opt_ml: Path = OPT_ML
@@ -414,6 +419,12 @@ def _refuse_unsafe_port(port: int, safe: tuple[int, int] | None, environment: Ma
             f"port {port} is outside SAGEMAKER_SAFE_PORT_RANGE={safe[0]}-{safe[1]}: expected one inside, or {own}, "
             "where the platform looks for the server"
         )
+
+
+def check_variables(environment: Mapping[str, str]) -> None:
+    """Raise SettingError where a variable that is a setting has a value that can't be used; others are passed over."""
+    for setting in SETTINGS:
+        _read(setting, environment)
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -117,6 +117,18 @@ def test_a_pool_that_has_never_answered_is_not_ready_even_if_all_are_busy(health
     assert health.verdict() == "golden rows were never answered yet"
 
 
+def test_a_pool_is_ready_once_all_its_workers_have_come_and_stays_so_while_one_is_replaced(short_path, board, pool):
+    health = Health([short_path / "app.sock"], "/-/golden/secret", board, TIMEOUT_S, workers=3)
+    with watching(health):
+        wait_until(lambda: health._last_good > 0)
+        assert health.verdict() == "2 of 3 workers have come"
+        slot = board.claim(13)
+        assert health.verdict() is None
+        board.free(13)
+        assert slot == 2
+        assert health.verdict() is None
+
+
 def test_a_pool_that_answers_golden_rows_is_well(answered):
     assert answered.verdict() is None
 

@@ -32,11 +32,15 @@ class Health:
     sockets : of the workers, all of which are probed
     probe_path : path that answers 200 when golden rows were scored right
     timeout_s : a request older than this is past its deadline
+    workers : so many must have come before the first 200; a request would wait at the socket of one that has not
     """
 
-    def __init__(self, sockets: Sequence[Path], probe_path: str, board: Scoreboard, timeout_s: int) -> None:
+    def __init__(
+        self, sockets: Sequence[Path], probe_path: str, board: Scoreboard, timeout_s: int, workers: int = 1
+    ) -> None:
         self._sockets, self._probe_path = list(sockets), probe_path
         self._board, self._timeout_s = board, timeout_s
+        self._awaited = workers
         self._last_good = float("-inf")
         self._wrong: set[Path] = set()
         self._stop = threading.Event()
@@ -48,6 +52,9 @@ class Health:
         workers = self._board.workers()
         if not workers:
             return "there is no worker"
+        if len(workers) < self._awaited:
+            return f"{len(workers)} of {self._awaited} workers have come"
+        self._awaited = 1  # from now on one that is being replaced keeps nobody away
         late = [worker.pid for worker in workers if worker.busy_s is not None and worker.busy_s > self._timeout_s]
         if late:
             return f"worker {late[0]} is past the deadline of its request"

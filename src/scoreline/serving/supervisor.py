@@ -87,7 +87,8 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
     open_generation(settings, say)
     service = load_service(settings)
     say(
-        f"serve: {service.app.name}, generation {service.last_known}; {plan.workers} workers ({plan.why}), "
+        f"serve: {service.app.name}, generation {service.last_known}; {plan.workers} "
+        f"worker{'s' if plan.workers > 1 else ''} ({plan.why}), "
         f"1 thread each, timeout {settings.timeout_s} s{service.scored_by}"
     )
     # Mode 0711, and in /tmp rather than TMPDIR, which may be 0700: nginx's workers, another user when we are
@@ -175,7 +176,7 @@ class _Supervisor:
         own_wsgi = (settings.app / _OWN_WSGI).is_file()
         self._worker_class = "sync" if own_wsgi else settings.worker_class
         self._sockets = socket_paths(run_dir, self._worker_class, plan.workers)
-        self._health = Health(self._sockets, self._probe_path, self._board, settings.timeout_s)
+        self._health = Health(self._sockets, self._probe_path, self._board, settings.timeout_s, plan.workers)
         # without a stdout, its number may be that of any other file
         out = 1 if sys.stdout is not None else os.open(os.devnull, os.O_WRONLY)
         self._requests = RequestLog(run_dir / "requests", out)
