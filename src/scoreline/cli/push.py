@@ -64,7 +64,7 @@ def push(
     from scoreline.container.build import Build
     from scoreline.container.repository import check_host, parse_repository
 
-    name = load_app(settings.app).name
+    name = image_name(load_app(settings.app).name)
     asked = _Asked(
         settings=settings,
         target=parse_repository(repository or name),

@@ -105,6 +105,8 @@ def train(
     plan = make_plan(app)
     stamp = read_stamp(results)
     check_plan(stamp, plan, results)
+    if PARQUET_FILE not in stamp.files:
+        raise StampError(f"{results}: holds an online store alone, as images carry it. Run `scoreline feature` first.")
     inputs = inputs_of(app)
     table = pq.read_table(results / PARQUET_FILE, columns=[*plan.spine.required, *inputs.names])
     matrix = inputs.encode([table.column(name).to_pylist() for name in inputs.names])
