@@ -61,7 +61,7 @@ def push(
     does only what was left undone. What follows -- goes to `docker build` as it is.
     """
     from scoreline.app.load import load_app
-    from scoreline.container.build import Build
+    from scoreline.container.build import Build, image_name
     from scoreline.container.repository import check_host, parse_repository
 
     name = image_name(load_app(settings.app).name)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from scoreline.app.declaration import App
 from scoreline.app.heads import RulesHead, TreesHead
+from scoreline.errors import StampError
 from scoreline.features.plan import make_plan
 from scoreline.features.stamp import PARQUET_FILE, TARGETS_FILE, check_plan, read_stamp
 from scoreline.files import sha256_of, staged
