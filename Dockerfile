@@ -41,7 +41,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log /var/log/nginx /var/www/html \
  && useradd --system --uid 10001 --user-group --home-dir /app --no-create-home --shell /usr/sbin/nologin scoreline
 COPY --from=build /opt/scoreline /opt/scoreline
-COPY src/scoreline/container/health.py /opt/scoreline/health.py
+COPY src/scoreline/container/health.py src/scoreline/cli/entry.py /opt/scoreline/
 ENV PATH=/opt/scoreline/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -64,6 +64,6 @@ LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port="true" \
 COPY --from=app /build/bundle /app
 EXPOSE 8080
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 CMD ["python", "-I", "-S", "/opt/scoreline/health.py"]
-# Started as root it becomes another user before anything else: see scoreline/container/user.py.
-ENTRYPOINT ["python", "-m", "scoreline.cli.container"]
+# Started as root it becomes another user before anything else: see src/scoreline/container.
+ENTRYPOINT ["python", "/opt/scoreline/entry.py"]
 CMD ["serve"]

@@ -20,7 +20,7 @@ CHECKOUT = (
 CARRIED = {
     "container/files/Dockerfile": "Dockerfile",
     "container/files/.dockerignore": ".dockerignore",
-    "container/files/docker-compose.yml": "docker-compose.yml",
+    "container/files/compose-of-an-app.yml": "src/scoreline/container/files/compose-of-an-app.yml",
     "container/files/pyproject.toml": "pyproject.toml",
     "container/files/requirements.lock": "requirements.lock",
     "container/files/kubernetes.yaml": "deploy/kubernetes/scoreline.yaml",

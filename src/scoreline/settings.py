@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scoreline.errors import SettingError
+from scoreline.errors import SettingError, did_you_mean
 
 OPT_ML = Path("/opt/ml")
 PACKAGE_FILE = "package.json"  # in a model package, which brings app, data and results beside the artifact
@@ -422,9 +422,13 @@ def _refuse_unsafe_port(port: int, safe: tuple[int, int] | None, environment: Ma
 
 
 def check_variables(environment: Mapping[str, str]) -> None:
-    """Raise SettingError where a variable that is a setting has a value that can't be used; others are passed over."""
+    """Raise SettingError where a setting has a value that can't be used, or a variable of ours is none; others pass."""
     for setting in SETTINGS:
         _read(setting, environment)
+    known = [variable for setting in SETTINGS for variable in setting.variables]
+    for name in environment:
+        if name.startswith(("SCORELINE_", "MODEL_SERVER_")) and name not in known:
+            raise SettingError(f"{name}: is no setting.{did_you_mean(name, known)} docs/settings.md lists them.")
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -14,7 +14,7 @@ OURS = {
     "wsgi.py": "src/scoreline/container/files/wsgi.py",
     "predictor.py": "src/scoreline/container/files/predictor.py",
     "Dockerfile": "Dockerfile",
-    "docker-compose.yml": "docker-compose.yml",
+    "docker-compose.yml": "src/scoreline/container/files/compose-of-an-app.yml",
     "kubernetes.yaml": "deploy/kubernetes/scoreline.yaml",
 }
 

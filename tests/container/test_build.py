@@ -12,7 +12,7 @@ from servers import copy_app
 from scoreline.cli.main import run
 from scoreline.container import context as contexts
 from scoreline.container.build import Build, revision_of
-from scoreline.container.context import Context, find_context, lay_out
+from scoreline.container.context import Context, clear, find_context, lay_out
 from scoreline.errors import ContainerError
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +64,8 @@ def test_an_app_elsewhere_gets_a_context_with_all_that_the_dockerfile_copies(tmp
         (app / made).parent.mkdir(parents=True, exist_ok=True)
         (app / made).write_text("x")
     wanted = find_context(app)
-    assert wanted == Context(tmp_path / "tmp/scoreline-build-elsewhere", "app", is_checkout=False)
+    assert (wanted.folder.parent, wanted.app, wanted.is_checkout) == (tmp_path / "tmp", "app", False)
+    assert wanted.folder.name.startswith("scoreline-build-elsewhere-")
     assert run(["build", "--app", str(app), "--dry-run"]) == 0
     assert "is laid out by a run without --dry-run" in capsys.readouterr().err
     assert not wanted.folder.exists()
@@ -107,6 +108,7 @@ def test_the_revision_says_where_files_differ_from_the_commit(tmp_path):
 
 def test_without_docker_it_says_so(monkeypatch, capsys):
     monkeypatch.setenv("PATH", "/nowhere")
+    assert run(["build", "--app", str(TRIAGE), "--dry-run"]) == 0  # what one would type elsewhere
     assert run(["build", "--app", str(TRIAGE)]) == 1
     assert "scoreline: there is no docker command here" in capsys.readouterr().err
 
@@ -118,3 +120,34 @@ def test_without_an_engine_it_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert run(["build", "--app", str(TRIAGE)]) == 1
     assert "scoreline: no Docker engine answers: Cannot connect to the Docker daemon" in capsys.readouterr().err
+
+
+def test_apps_in_folders_of_one_name_have_contexts_of_their_own_that_nobody_else_reads(tmp_path):
+    one, other = copy_app_to(tmp_path / "a/app"), copy_app_to(tmp_path / "b/app")
+    assert find_context(one).folder != find_context(other).folder
+    wanted = find_context(one)
+    try:
+        lay_out(wanted, one)
+        assert wanted.folder.stat().st_mode & 0o077 == 0
+    finally:
+        clear(wanted)
+    assert not wanted.folder.exists()
+
+
+def copy_app_to(folder):
+    folder.parent.mkdir()
+    return copy_app(folder)
+
+
+def test_an_apps_own_dockerfile_takes_the_place_of_ours(tmp_path):
+    app = copy_app(tmp_path / "own")
+    assert "--file" not in Build(app, "own").command(is_buildkit=False)
+    (app / "Dockerfile").write_text("FROM scratch")
+    command = Build(app, "own").command(is_buildkit=False)
+    assert command[command.index("--file") + 1] == str(find_context(app).folder / "app/Dockerfile")
+
+
+def test_a_name_that_no_image_may_have_is_made_one(tmp_path, capsys):
+    app = copy_app(tmp_path / "app", ('App("order-triage"', 'App("My Triage!"'))
+    assert run(["build", "--app", str(app), "--dry-run"]) == 0
+    assert "--tag my-triage " in capsys.readouterr().out

@@ -201,3 +201,31 @@ def test_approval_odds_runs_on_a_real_s3_server_and_the_documented_curl_takes_on
         command.wait(60)
     finally:
         command.stop()
+
+
+@pytest.mark.parametrize("compose", [OLD, NEW])
+def test_a_second_run_beside_the_server_of_the_first_answers_from_the_new_features(project, compose):
+    project = project(compose)
+    assert project.run("run", "--rm", "inference").returncode == 0
+    before = project.results()
+    path = project.app / "data/payments.csv"
+    path.write_text(path.read_text().replace(",OK\n", ",DECLINED\n"))
+    done = project.run("run", "--rm", "inference")
+    assert done.returncode == 0, done.stdout + done.stderr
+    features = (project.app / "results/feature.csv").read_text()
+    assert "DECLINED" in features
+    assert any(line["recommendation"] == "Deliver" for line in before)
+    assert not any(line["recommendation"] == "Deliver" for line in project.results())
+
+
+@pytest.mark.needs("docker compose")
+def test_the_ejected_compose_file_runs_an_app_of_ones_own(project, tmp_path):
+    project = project(("docker", "compose"))
+    project.place = project.app
+    shutil.copy(ROOT / "apps/order_triage/app.py", project.app)
+    eject = [sys.executable, "-m", "scoreline", "eject", "--app", str(project.app), "docker-compose.yml"]
+    subprocess.run(eject, check=True, capture_output=True)
+    done = project.run("run", "--rm", "inference")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert CLOSING in done.stdout
+    assert len(project.results()) == 2000

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 from images import ROOT, Container, build, docker, inspect, mounted, name_of, owner_of, variables
@@ -264,3 +265,18 @@ def test_the_doctor_finds_nothing(app, request, tmp_path):
     command = [sys.executable, "-m", "scoreline", "doctor", "--image", image, "--app", str(ROOT / "apps" / app)]
     done = subprocess.run([*command, "--strict"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+
+
+@pytest.mark.parametrize("after_s", [0.15, 0.3, 0.6])
+def test_a_stop_in_its_first_moments_is_heard(triage_image, after_s):
+    with Container(triage_image) as container:
+        time.sleep(after_s)
+        docker("stop", "-t", "28", container.id)
+        assert container.exit_code in (0, 143), container.logs  # 137 is a kill at the end of its time
+        assert "Traceback" not in container.logs
+
+
+def test_training_on_what_the_image_carries_says_what_is_missing(triage_image):
+    done = docker("run", "--rm", triage_image, "train", check=False)
+    assert done.returncode == 1
+    assert "holds an online store alone, as images carry it. Run `scoreline feature` first." in done.stderr

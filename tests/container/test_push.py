@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from servers import copy_app
 
 from scoreline.cli.main import run
 from scoreline.container.build import revision_of
+from scoreline.container.context import find_context
 from scoreline.container.push import check_arrived
 from scoreline.container.registry import DOCKER_MANIFEST, Arrived
 from scoreline.errors import ContainerError
@@ -321,7 +321,7 @@ class TestDryRun:
     def test_every_command_and_every_aws_call_is_printed_and_none_made(self, cli, app, aws, told):
         ran = cli("push", "--app", app, "--repository", f"{ECR}/cards:v1", "--dry-run", "--", "--network=host")
         where = f"--registry-id {ACCOUNT} --region {REGION}"
-        context = Path(tempfile.gettempdir(), "scoreline-build-app")
+        context = find_context(app).folder
         assert (ran.code, ran.err) == (0, "")
         assert ran.out.splitlines() == [
             f"aws ecr get-authorization-token --region {REGION}",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
+import numpy as np
 import pytest
 from flowers import made_flowers
 from servers import serving
 
+from scoreline.app.load import load_app
 from scoreline.errors import ArtifactError
+from scoreline.model.artifact import load_artifact
+from scoreline.predictor import Predictor
 from scoreline.sagemaker.golden import GoldenRows, golden_rows
 
 EXPECTED = {"decision": "Deliver", "chance": 0.5, "reason": {"rule": "all", "n": 3, "ok": True}, "none": None}
@@ -63,3 +68,19 @@ def test_the_first_difference_is_named_with_row_and_field(body, says):
 def test_without_a_model_here_it_says_what_to_run(triage):
     with pytest.raises(ArtifactError, match="Run `scoreline train` first"):
         golden_rows(triage, triage / "elsewhere")
+
+
+def test_a_row_that_clients_may_not_send_is_left_out(triage):
+    app, model = load_app(triage), triage / "model"
+    before = golden_rows(triage, model)
+    predictor = Predictor(app, load_artifact(model))
+    strange = [13.0] * len(predictor.inputs.names)  # no boolean, and a category that its list does not have
+    content = json.loads((model / "golden.json").read_text())
+    content["rows"].insert(0, strange)
+    for head, values in predictor.predict(np.array([strange])).items():
+        content["outputs"][head].insert(0, values[0].item())
+    (model / "golden.json").write_text(json.dumps(content))
+    manifest = json.loads((model / "manifest.json").read_text())
+    manifest["files"]["golden.json"] = hashlib.sha256((model / "golden.json").read_bytes()).hexdigest()
+    (model / "manifest.json").write_text(json.dumps(manifest))
+    assert golden_rows(triage, model) == before

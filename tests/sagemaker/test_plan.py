@@ -168,7 +168,7 @@ def test_what_aws_or_serve_would_refuse_is_refused_before(change, says):
         {"environment": {f"V{n}": "1" for n in range(100)}},
         {"environment": {"A" * 1024: "x" * 1024}},
         {"environment": {f"V{n:02}": "x" * 1021 for n in range(32)}},
-        {"image": "a" * 255},
+        {"image": "a.io/" + "a" * 250},
     ],
 )
 def test_just_within_the_limits_is_taken(change):

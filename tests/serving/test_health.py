@@ -205,7 +205,7 @@ def test_a_probe_without_an_answer_says_nothing(health, pool):
 @pytest.fixture
 def ask_health(short_path, health):
     """Give a function that asks the server of /ping."""
-    with running(HealthServer(short_path / "health.sock", health)):
+    with running(HealthServer(short_path / "health.sock", health, lambda: "4bc238")):
 
         def ask(method):
             connection = http.client.HTTPConnection("localhost", timeout=5)
@@ -222,6 +222,7 @@ def ask_health(short_path, health):
 def test_ping_is_200_and_empty_when_the_pool_is_well(ask_health, answered):
     status, headers, body = ask_health("GET")
     assert (status, body, headers["Content-Length"]) == (200, b"", "0")
+    assert headers["X-Scoreline-Features"] == "4bc238"  # the feature table that is served
     assert "Content-Type" not in headers
 
 

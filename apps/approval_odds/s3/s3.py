@@ -28,7 +28,8 @@ def serve() -> int:
         "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false", "-master.electionTimeout=1s",
         "-master.volumeSizeLimitMB=16", "-volume.max=8",
     ]  # fmt: skip
-    server = subprocess.Popen(weed)
+    with Path("/tmp/s3.log").open("wb") as log:  # noqa: S108 (it says a lot, of which little is of use)
+        server = subprocess.Popen(weed, stdout=log, stderr=log)
     signal.signal(signal.SIGTERM, lambda *_: server.kill())  # it keeps nothing
     until = time.monotonic() + READY_WITHIN_S
     while server.poll() is None and time.monotonic() < until:

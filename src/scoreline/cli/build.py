@@ -26,11 +26,11 @@ def build(
     the app's data on the way. What follows -- goes to `docker build` as it is, for example -- --network=host.
     """
     from scoreline.app.load import load_app
-    from scoreline.container.build import Build, build_image
+    from scoreline.container.build import Build, build_image, image_name
     from scoreline.container.engine import has_buildx
 
     app = load_app(settings.app)
-    wanted = Build(settings.app, tag or app.name, base, platform, more)
+    wanted = Build(settings.app, tag or image_name(app.name), base, platform, more)
     if dry_run:
         if not wanted.context.is_checkout:
             say(f"build: the context {wanted.context.folder} is laid out by a run without --dry-run")

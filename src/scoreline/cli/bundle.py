@@ -15,6 +15,7 @@ from scoreline.cli.options import say
 from scoreline.cli.train import run_train
 from scoreline.model.artifact import MANIFEST_FILE
 from scoreline.sagemaker.package import collect_package
+from scoreline.serving.nginx import check_configuration
 from scoreline.serving.start import source_of
 from scoreline.settings import PACKAGE_FILE, Settings, resolve_settings
 
@@ -33,6 +34,7 @@ def bundle(folder: Path, out: Path) -> None:
     ScorelineError
         The data or the model will not do; the message says why.
     """
+    check_configuration(folder)
     with tempfile.TemporaryDirectory() as work:
         settings = resolve_settings({"app": folder, "data": folder / "data", "results": Path(work, "results")})
         settings = _with_model(settings, folder, Path(work))

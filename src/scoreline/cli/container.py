@@ -42,7 +42,3 @@ def _drop(arguments: list[str]) -> None:
         return
     become(user)
     say(f"scoreline: runs as user {user.uid}, {user.why}")
-
-
-if __name__ == "__main__":
-    run()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from scoreline.cli.options import options, say
 from scoreline.settings import Settings
@@ -59,7 +61,7 @@ def deploy(
     """
     from scoreline.app.load import load_app
 
-    name = endpoint or load_app(settings.app).name
+    name = endpoint or re.sub(r"[^a-zA-Z0-9]+", "-", load_app(settings.app).name).strip("-")
     if delete:
         _delete(name, region, dry_run=dry_run)
     else:
@@ -115,6 +117,10 @@ def _wanted(endpoint: str, asked: dict[str, Any]) -> Deployment:
     for name in ("image", "role"):
         if asked[name] is None:
             raise click.UsageError(f"Missing option '--{name}'.")
+    _refuse_idle("capture_percent", "capture", asked)
+    _refuse_idle("serverless_concurrency", "serverless_memory", asked)
+    if asked["serverless_memory"] is not None and _is_given("count", "instance_type"):
+        raise click.UsageError("--serverless-memory is a serverless endpoint, which has no --instances of a type")
     wanted = Deployment(
         endpoint,
         asked["image"],
@@ -126,6 +132,17 @@ def _wanted(endpoint: str, asked: dict[str, Any]) -> Deployment:
     )
     wanted.check()
     return wanted
+
+
+def _refuse_idle(option: str, needed: str, asked: dict[str, Any]) -> None:
+    """Refuse an option that would be without effect, since another is missing."""
+    if asked[needed] is None and _is_given(option):
+        raise click.UsageError(f"--{option.replace('_', '-')} says nothing without --{needed.replace('_', '-')}")
+
+
+def _is_given(*options: str) -> bool:
+    context = click.get_current_context()
+    return any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in options)
 
 
 def _variables(given: tuple[str, ...]) -> dict[str, str]:

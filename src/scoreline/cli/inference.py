@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import click
 
 from scoreline.app.load import shown
-from scoreline.cli.options import FOLDERS, options
+from scoreline.cli.options import FOLDERS, options, say
 from scoreline.errors import InferenceError
 from scoreline.settings import Settings
 
@@ -58,6 +58,7 @@ def run_inference(settings: Settings, url: str) -> Path:
         url=url,
         concurrency=settings.concurrency,
         timeout_s=settings.inference_timeout_s,
+        say=say,
     )
     click.echo("\n".join(inference_lines(report)))
     if report.errors:

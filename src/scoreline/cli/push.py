@@ -61,10 +61,10 @@ def push(
     does only what was left undone. What follows -- goes to `docker build` as it is.
     """
     from scoreline.app.load import load_app
-    from scoreline.container.build import Build
+    from scoreline.container.build import Build, image_name
     from scoreline.container.repository import check_host, parse_repository
 
-    name = load_app(settings.app).name
+    name = image_name(load_app(settings.app).name)
     asked = _Asked(
         settings=settings,
         target=parse_repository(repository or name),

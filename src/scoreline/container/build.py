@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoreline.container.context import Context, find_context, lay_out
+from scoreline.container.context import Context, clear, find_context, lay_out
 from scoreline.container.engine import has_buildx, inspect_image, require_engine, run
 from scoreline.errors import ContainerError
 
 DIRTY = "-dirty"
+OWN_DOCKERFILE = "Dockerfile"  # in the app's folder it replaces ours
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Build:
         if self.base is not None:
             arguments["BASE"] = self.base
         command = ["docker", "build", "--tag", self.tag]
+        if (self.folder / OWN_DOCKERFILE).is_file():
+            command += ["--file", str(context.folder / context.app / OWN_DOCKERFILE)]
         for name, value in arguments.items():
             command += ["--build-arg", f"{name}={value}"]
         if self.platform is not None:
@@ -54,6 +58,17 @@ class Build:
         if is_buildkit:  # else it adds a second manifest, and the platform refuses an index of two
             command += ["--provenance=false", "--output=type=docker"]
         return [*command, *self.more, str(context.folder)]
+
+
+def image_name(app: str) -> str:
+    """Return the name of an app's image: its own, in the letters that images may have.
+
+    Examples
+    --------
+    >>> image_name("order-triage"), image_name("My Visits")
+    ('order-triage', 'my-visits')
+    """
+    return re.sub(r"[^a-z0-9]+", "-", app.lower()).strip("-") or "app"
 
 
 def build_image(build: Build) -> int:
@@ -65,8 +80,12 @@ def build_image(build: Build) -> int:
         There is no engine, or the build failed.
     """
     require_engine()
-    lay_out(build.context, build.folder)
-    run(build.command(is_buildkit=has_buildx()), "the build")
+    context = build.context
+    try:
+        lay_out(context, build.folder)
+        run(build.command(is_buildkit=has_buildx()), "the build")
+    finally:
+        clear(context)
     inspected = inspect_image(build.tag)
     if inspected is None:
         raise ContainerError(f"the engine has no image {build.tag} after the build")

@@ -6,6 +6,8 @@ wheel, one is laid out: the installed package, the files that the wheel carries 
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from scoreline.errors import ContainerError
 
 _PACKAGE = Path(scoreline.__file__).parent
 _FILES = _PACKAGE / "container/files"  # in a checkout links to its root, in a wheel the files themselves
-_NOT_OF_AN_APP = ("results", "state", "__pycache__", ".git", ".venv", "model.tar.gz")
+_NOT_OF_AN_APP = ("results", "state", "__pycache__", ".git", ".venv", ".env", "model.tar.gz")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,14 @@ def find_context(folder: Path) -> Context:
     folder, root = folder.resolve(), (_FILES / "Dockerfile").resolve().parent
     if (root / "src/scoreline").resolve() == _PACKAGE.resolve() and (root / "apps") in folder.parents:
         return Context(root, folder.relative_to(root).as_posix(), is_checkout=True)
-    return Context(Path(tempfile.gettempdir(), f"scoreline-build-{folder.name}"), "app", is_checkout=False)
+    mark = hashlib.sha256(f"{os.getuid()} {folder}".encode()).hexdigest()[:8]  # others build apps of that name too
+    return Context(Path(tempfile.gettempdir(), f"scoreline-build-{folder.name}-{mark}"), "app", is_checkout=False)
+
+
+def clear(context: Context) -> None:
+    """Remove what `lay_out` wrote."""
+    if not context.is_checkout:
+        shutil.rmtree(context.folder, ignore_errors=True)
 
 
 def lay_out(context: Context, folder: Path) -> None:
@@ -57,7 +66,7 @@ def lay_out(context: Context, folder: Path) -> None:
         raise ContainerError(f"{_FILES}: holds no Dockerfile. Install Scoreline again, from its wheel or a checkout.")
     try:
         shutil.rmtree(context.folder, ignore_errors=True)
-        context.folder.mkdir(parents=True)
+        context.folder.mkdir(parents=True, mode=0o700)  # it has the app's data
         for file in filter(Path.is_file, _FILES.iterdir()):  # beside them is what pip compiled
             shutil.copyfile(file, context.folder / file.name)
         (context.folder / "README.md").write_text("Scoreline, as it was installed where this image was built.\n")

@@ -12,6 +12,7 @@ from scoreline.errors import AppError
 from scoreline.files import write_atomically
 
 _PACKAGE = Path(scoreline.__file__).parent
+_COMPOSE = "Next: scoreline build --tag my-app, mkdir -p results, docker compose up."
 _SERVE = "`serve` takes it from now on, `scoreline doctor` checks it."
 
 
@@ -33,8 +34,8 @@ FILES = {
     "nginx.conf": File("serving/nginx.conf.template", f"{_SERVE} Keep its values in double braces."),
     "wsgi.py": File("container/files/wsgi.py", f"{_SERVE} It runs on sync workers; without it, ASGI workers do."),
     "predictor.py": File("container/files/predictor.py", f"{_SERVE} Once it answers otherwise: scoreline train."),
-    "Dockerfile": File("container/files/Dockerfile", "docker build takes it with --file; `scoreline build` uses ours."),
-    "docker-compose.yml": File("container/files/docker-compose.yml", "Its paths are seen from where it lies."),
+    "Dockerfile": File("container/files/Dockerfile", "`scoreline build` takes it from now on."),
+    "docker-compose.yml": File("container/files/compose-of-an-app.yml", _COMPOSE),
     "kubernetes.yaml": File("container/files/kubernetes.yaml", "Put in the image's name, then: kubectl apply -f FILE"),
 }
 

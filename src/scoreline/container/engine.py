@@ -68,7 +68,8 @@ def inspect_image(name: str) -> dict[str, Any] | None:
 
 def has_buildx() -> bool:
     """Whether `docker build` is BuildKit's, which takes other options than the builder of old."""
-    return os.environ.get("DOCKER_BUILDKIT") != "0" and ask("buildx", "version").returncode == 0
+    wanted = shutil.which("docker") is not None and os.environ.get("DOCKER_BUILDKIT") != "0"
+    return wanted and ask("buildx", "version").returncode == 0
 
 
 def last_line(text: str) -> str:

@@ -49,6 +49,9 @@ def check_image(image: str) -> None:
     """Raise SettingError unless this can be an image's address."""
     if not image or len(image) > _IMAGE or re.search(r"\s", image):
         raise SettingError(f"--image {image[:80]!r}: expected an address of at most {_IMAGE} characters without spaces")
+    registry, slash, _ = image.partition("/")
+    if not slash or not set(registry) & set(".:"):
+        raise SettingError(f"--image {image}: expected the address in a registry that `scoreline push` prints")
 
 
 def check_role(role: str) -> None:

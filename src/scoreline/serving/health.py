@@ -12,13 +12,14 @@ import http.client
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scoreline.serving.problems import Problem
 from scoreline.serving.scoreboard import Scoreboard
 from scoreline.serving.unix_http import Handler, UnixServer
 
+FEATURES_HEADER = "X-Scoreline-Features"  # so that a batch client sees whether its feature table is the one served
 GOLDEN_FRESH_S = 2.0
 PROBE_EVERY_S = 0.5
 _STARTING_EVERY_S = 0.02  # until the first good answer
@@ -95,10 +96,15 @@ class Health:
 
 
 class HealthServer(UnixServer):
-    """Answers `/ping` on a socket of its own: 200 with an empty body, or 503 with the reason."""
+    """Answers `/ping` on a socket of its own: 200 with an empty body, or 503 with the reason.
 
-    def __init__(self, path: Path, health: Health) -> None:
-        self.health = health
+    Parameters
+    ----------
+    features : tells the digest of the feature table that is served, None where there is none
+    """
+
+    def __init__(self, path: Path, health: Health, features: Callable[[], str | None] = lambda: None) -> None:
+        self.health, self.features = health, features
         super().__init__(path, _PingHandler)
 
 
@@ -108,7 +114,8 @@ class _PingHandler(Handler):
     def do_GET(self) -> None:
         wrong = self.server.health.verdict()
         if wrong is None:
-            self.answer(200, b"", {})
+            features = self.server.features()
+            self.answer(200, b"", {} if features is None else {FEATURES_HEADER: features})
         else:
             self.answer_problem(Problem(503, "not-ready", wrong))
 

@@ -170,6 +170,7 @@ class _Supervisor:
     ) -> None:
         self._settings, self._plan, self._run_dir, self._say = settings, plan, run_dir, say
         self._state, self._number = state, state.number
+        self._features: tuple[int, str | None] = (0, None)
         self._operator_routes = [GENERATIONS_ROUTE, *([refresh_route] if refresh_route else [])]
         self._board = Scoreboard(run_dir / SCOREBOARD)
         self._probe_path = f"/-/golden/{secrets.token_hex(16)}"
@@ -234,7 +235,7 @@ class _Supervisor:
                 keeps_alive=self._worker_class == "asgi",
             )
         )
-        server = HealthServer(self._run_dir / "health.sock", self._health)
+        server = HealthServer(self._run_dir / "health.sock", self._health, self._served_features)
         # children first: what runs between fork and exec must not meet a second thread
         self._parts["gunicorn"] = self._start_gunicorn()
         program = find_nginx(self._settings.nginx)
@@ -268,6 +269,14 @@ class _Supervisor:
             current = self._state.current()
             if current is not None:
                 self._say(f"serve: published generation {current.name} ({current.why})")
+
+    def _served_features(self) -> str | None:
+        """Return the digest of the feature table that requests are answered from; read when that changes."""
+        number = self._state.number
+        if self._features[0] != number:
+            current = self._state.current()
+            self._features = (number, None if current is None else current.store)
+        return self._features[1]
 
     def _start_gunicorn(self) -> subprocess.Popen[bytes]:
         settings = self._settings
