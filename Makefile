@@ -37,7 +37,8 @@ format: $(VENV)/.ready-dev  ## format the code
 
 clean:  ## remove the environment, results and models
 	rm -rf $(VENV) .clients build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .import-linter.log
-	rm -rf apps/*/results apps/*/model apps/*/model.tar.gz apps/*/state src/*.egg-info src/scoreline/model/_kernel*.so
+	find apps/*/results -mindepth 1 ! -name .gitignore -delete
+	rm -rf apps/*/model apps/*/model.tar.gz apps/*/state src/*.egg-info src/scoreline/model/_kernel*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 sample: $(VENV)/.ready  ## write the committed sample of order_triage again

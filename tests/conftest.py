@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from jail import may_have_namespaces
+from proofs import PAGE, rows_of, unproved
 
 from scoreline.app.load import load_app
 
@@ -23,16 +25,28 @@ PARTS = {
     "wrk": lambda: shutil.which("wrk"),
     "kernel": lambda: importlib.util.find_spec("scoreline.model._kernel"),  # a C compiler at hand at install
     "namespaces": may_have_namespaces,  # root, in most containers too
+    "registry": lambda: shutil.which("docker-registry"),
     "docker": lambda: _has_image("python:3.13-slim-trixie"),  # an engine, with the base of the tests' images
+    "root": lambda: os.geteuid() == 0,
+    "docker compose": lambda: _answers("docker", "compose", "version"),
+    "docker-compose 1": lambda: _answers("docker-compose", "version"),
+    "conformance": (
+        Path(__file__).parents[2] / "shared/conformance"
+    ).is_dir,  # the checks that CI has beside the project
     "another user": lambda: os.geteuid() == 0 and shutil.which("python3", path="/usr/bin:/usr/local/bin"),
 }
 SKIP_IS_FAILURE = bool(os.environ.get("SCORELINE_SKIP_IS_FAILURE"))  # as CI runs
+KINDS = ("passed", "skipped", "xfailed", "xpassed", "failed", "error")  # of what a test came to; the last counts
 ORDER_TRIAGE = Path(__file__).parent.parent / "apps/order_triage"
 
 
 def _has_image(name):
-    look = ["docker", "image", "inspect", name]
-    return shutil.which("docker") and subprocess.run(look, capture_output=True, check=False).returncode == 0
+    return _answers("docker", "image", "inspect", name)
+
+
+@functools.cache
+def _answers(*command):
+    return bool(shutil.which(command[0])) and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +72,7 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason=f"needs {part}, which is not here"))
 
 
-def pytest_terminal_summary(terminalreporter):
+def pytest_terminal_summary(terminalreporter, exitstatus):
     """Name the tests that did not run."""
     skipped = terminalreporter.stats.get("skipped", [])
     if skipped:
@@ -68,11 +82,28 @@ def pytest_terminal_summary(terminalreporter):
             terminalreporter.write_line(f"{report.nodeid}: {reason}")
         if SKIP_IS_FAILURE:
             terminalreporter.write_line("a skip is a failure here (SCORELINE_SKIP_IS_FAILURE)", red=True)
+    if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        return  # it was cut short
+    for test, why in _without_proof(terminalreporter).items():
+        terminalreporter.write_line(f"{PAGE} names {test}: {why}", red=True)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
-    """Fail a run with skips where everything must run."""
+    """Fail a run with skips, or without the proofs of the map of the originals, where everything must run."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if SKIP_IS_FAILURE and reporter and reporter.stats.get("skipped") and session.exitstatus == 0:
+    if not SKIP_IS_FAILURE or not reporter or session.exitstatus != 0:
+        return
+    if reporter.stats.get("skipped") or _without_proof(reporter):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _without_proof(reporter):
+    """Return the tests that docs/originals.md names and that did not pass; none where only a part of the suite ran."""
+    config, page = reporter.config, reporter.config.rootpath / PAGE
+    is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    is_whole = is_whole and not config.option.keyword and not config.option.markexpr
+    if not SKIP_IS_FAILURE or not is_whole or not page.is_file():
+        return {}
+    outcomes = {report.nodeid: kind for kind in KINDS for report in reporter.stats.get(kind, [])}
+    return unproved([test for row in rows_of(page.read_text()) for test in row.tests], outcomes)

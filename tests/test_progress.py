@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scoreline import progress
-from scoreline.progress import Progress
+from scoreline.progress import Progress, StatusLine
 
 
 @pytest.fixture
@@ -49,3 +49,24 @@ def test_a_terminal_gets_a_bar(monkeypatch, capsys):
     with Progress("inference", 10, "records") as done:
         done.advance(5)
     assert "inference" in capsys.readouterr().err
+
+
+def test_a_state_is_said_when_it_changes_and_each_half_minute(clock, capsys):
+    with StatusLine("deploy: cards is") as line:
+        for state in ["Creating"] * 8 + ["InService"]:
+            line.show(state)
+            clock["now"] += 5
+    assert capsys.readouterr().err.splitlines() == [
+        "deploy: cards is Creating, 0 s",
+        "deploy: cards is Creating, 30 s",
+        "deploy: cards is InService, 40 s",
+    ]
+
+
+def test_on_a_terminal_a_state_is_one_line_that_changes(clock, capsys, monkeypatch):
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True)
+    with StatusLine("deploy: cards is") as line:
+        line.show("Creating")
+        clock["now"] += 5
+        line.show("Creating")
+    assert capsys.readouterr().err == "\rdeploy: cards is Creating, 0 s\x1b[K\rdeploy: cards is Creating, 5 s\x1b[K\n"

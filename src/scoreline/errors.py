@@ -66,6 +66,28 @@ class InferenceError(ScorelineError, RuntimeError):
     """The batch client could not do its work."""
 
 
+class ContainerError(ScorelineError, RuntimeError):
+    """An image can't be built, run or pushed."""
+
+
+class DeployError(ScorelineError, RuntimeError):
+    """A model can't be deployed, or does not answer as it should where it was."""
+
+
+class AwsError(ScorelineError, RuntimeError):
+    """AWS can't be asked, or refuses.
+
+    Attributes
+    ----------
+    code : AWS's own name for the refusal; empty where no answer came
+    said : AWS's own words; empty where no answer came
+    """
+
+    def __init__(self, message: str, code: str = "", said: str = "") -> None:
+        super().__init__(message)
+        self.code, self.said = code, said
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` for the closest of `known`, or an empty string.
 

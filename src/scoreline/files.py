@@ -55,7 +55,10 @@ def staged(folder: Path) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("a")
     except OSError as error:
-        raise ScorelineError(f"{folder}: can't be written ({error.strerror}). Name another folder.") from error
+        raise ScorelineError(
+            f"{folder}: can't be written by user {os.getuid()} ({error.strerror}). Make it, and give it to that user, "
+            "or name another folder."
+        ) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

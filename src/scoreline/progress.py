@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 _FIRST_AFTER_S = 1.0
 _LINE_EVERY_S = 5.0
+_STATUS_EVERY_S = 30.0
 
 
 def note(message: str) -> None:
@@ -59,3 +60,41 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+class StatusLine:
+    """Say on stderr how long something has been in a state.
+
+    On a terminal that is one line that changes, elsewhere a line now and then.
+
+    Use as a context manager.
+
+    Parameters
+    ----------
+    label : str
+        What is waited for, for example `deploy: cards is`.
+    """
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._started = time.monotonic()
+        self._state, self._next_line_at = "", 0.0
+        self._is_terminal = sys.stderr.isatty()
+
+    def show(self, state: str) -> None:
+        """Say which state it is in now."""
+        now = time.monotonic()
+        line = f"{self._label} {state}, {now - self._started:.0f} s"
+        if self._is_terminal:
+            print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
+        elif state != self._state or now >= self._next_line_at:
+            note(line)
+            self._next_line_at = now + _STATUS_EVERY_S
+        self._state = state
+
+    def __enter__(self) -> StatusLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_terminal and self._state:
+            note("")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scoreline.errors import SettingError
+from scoreline.errors import SettingError, did_you_mean
 
 OPT_ML = Path("/opt/ml")
 PACKAGE_FILE = "package.json"  # in a model package, which brings app, data and results beside the artifact
@@ -318,6 +318,11 @@ class Settings:
         """The unpacked model package that is served; None where the model folder is a mere artifact."""
         return self.model if is_package(self.model, self.ml_root) else None
 
+    @property
+    def copies(self) -> Path | None:
+        """Where copies of reference tables are, should their source be away: the package, or an image's app folder."""
+        return next((folder for folder in (self.model, self.app) if is_package(folder, self.ml_root)), None)
+
 
 def resolve_settings(
     options: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None, opt_ml: Path = OPT_ML
@@ -428,6 +433,16 @@ def _refuse_unsafe_port(port: int, safe: tuple[int, int] | None, environment: Ma
             f"port {port} is outside SAGEMAKER_SAFE_PORT_RANGE={safe[0]}-{safe[1]}: expected one inside, or {own}, "
             "where the platform looks for the server"
         )
+
+
+def check_variables(environment: Mapping[str, str]) -> None:
+    """Raise SettingError where a setting has a value that can't be used, or a variable of ours is none; others pass."""
+    for setting in SETTINGS:
+        _read(setting, environment)
+    known = [variable for setting in SETTINGS for variable in setting.variables]
+    for name in environment:
+        if name.startswith(("SCORELINE_", "MODEL_SERVER_")) and name not in known:
+            raise SettingError(f"{name}: is no setting.{did_you_mean(name, known)} docs/settings.md lists them.")
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

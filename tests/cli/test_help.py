@@ -15,10 +15,11 @@ from scoreline.settings import SETTINGS
 
 COMMANDS = [
     "check", "feature", "train", "serve", "inference", "up", "ingest", "explain", "parity", "refresh", "status",
-    "rollback", "package", "doctor",
+    "rollback", "package", "build", "eject", "push", "deploy", "doctor",
 ]  # fmt: skip
 EXECUTABLE = Path(sys.executable).with_name("scoreline")
 VARIABLES = {setting.name: setting.variables for setting in SETTINGS}
+OTHER_FOLDERS = {"build": ["--app"], "eject": ["--app"], "deploy": ["--app", "--model-dir"]}  # these read no others
 OPTIONS = [
     pytest.param(command, option, id=f"{command}-{option.name}")
     for command in COMMANDS
@@ -42,7 +43,6 @@ def test_help_names_every_command_in_the_order_of_use(cli):
 
 @pytest.mark.parametrize(("command", "option"), OPTIONS)
 def test_every_option_has_help_that_names_its_variables(command, option):
-    assert isinstance(option, click.Option)
     assert option.help
     if option.name in VARIABLES:
         assert f"[env: {', '.join(VARIABLES[option.name])}]" in option.help
@@ -54,14 +54,25 @@ def test_only_what_is_asked_for_once_has_no_variable():
         *(("refresh", "dry_run"), ("status", "as_json"), ("rollback", "to"), ("rollback", "unpin")),
         *(("explain", "record"), ("explain", "as_json"), ("parity", "rows"), ("ingest", "batch_id")),
         *(("package", "out"), ("package", "more"), ("package", "dry_run")),
+        *(("build", name) for name in ("tag", "base", "platform", "dry_run")),
+        ("eject", "force"),
+        *(("push", name) for name in ("repository", "image", "platform", "registry")),
+        *(("push", name) for name in ("no_build", "unchecked", "dry_run")),
+        *(
+            ("deploy", name)
+            for name in ("endpoint", "image", "role", "model_data", "variables", "instance_type", "count")
+        ),
+        *(("deploy", name) for name in ("serverless_memory", "serverless_concurrency", "capture", "capture_percent")),
+        *(("deploy", name) for name in ("region", "unchecked", "delete", "dry_run")),
         *(("doctor", name) for name in ("image", "record", "strict", "as_json")),
     }
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_takes_the_folders(command):
+def test_every_command_takes_the_folders_that_it_works_on(command):
     names = [option.opts[0] for option in scoreline.commands[command].params]
-    assert names[:4] == ["--app", "--data", "--model-dir", "--results"]
+    expected = OTHER_FOLDERS.get(command, ["--app", "--data", "--model-dir", "--results"])
+    assert names[: len(expected)] == expected
 
 
 def test_without_arguments_it_shows_help_and_exits_2(cli):

@@ -8,6 +8,7 @@ import shutil
 import pytest
 from servers import copy_app, own_predictor, settings_for
 
+from scoreline.container.eject import eject
 from scoreline.doctor.artifact import CHECKS, Bench
 from scoreline.doctor.findings import Outcome
 
@@ -128,6 +129,8 @@ SPOILT = [
     pytest.param(own_nginx(NGINX % ""), "own-nginx-body", "nginx takes 1m", "max_body_mb", id="nginx-conf-1m"),
     pytest.param(lambda app: (app / "wsgi.py").write_text("application = 1\n"), "own-wsgi", "defines no `app`",
                  "a WSGI callable", id="wsgi-without-app"),
+    pytest.param(lambda app: (app / "wsgi.py").write_text("app.run()\n"), "own-wsgi", "defines no `app`", "wsgi.py",
+                 id="wsgi-that-only-uses-app"),
     pytest.param(lambda app: (app / "wsgi.py").write_text("def app(\n"), "own-wsgi", "never closed", "wsgi.py",
                  id="wsgi-torn"),
 ]  # fmt: skip
@@ -159,4 +162,40 @@ def test_every_check_of_an_app_is_failed_by_something_here():
 @pytest.mark.parametrize("size", ["6m", "6144k", "6291456", "0", "1g", "{{ max_body_mb }}m"])
 def test_an_nginx_conf_with_room_for_6_mib_is_good(app, size):
     own_nginx(NGINX % f"client_max_body_size {size};")(app)
+    assert [found.name for found in look_at(app) if found.outcome is Outcome.FAILED] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "came"),
+    [
+        ("nginx.conf", "server_tokens off;", "server_token off;", 'unknown directive "server_token"'),
+        ("wsgi.py", "def app(", "def application(", "defines no `app`"),
+        ("predictor.py", "class Predictor(Base)", "class Halved(Base)", "expected a class Predictor"),
+    ],
+    ids=["nginx.conf", "wsgi.py", "predictor.py"],
+)
+def test_our_own_file_ejected_passes_and_is_named_once_it_is_broken(app, name, old, new, came):
+    path = eject(name, app)
+    check = f"own-{path.stem}"
+    found = {finding.name: finding for finding in look_at(app)}
+    assert {name: finding.came for name, finding in found.items() if finding.outcome is not Outcome.PASSED} == {}
+    assert found[check].came != "there is none"
+    path.write_text(path.read_text().replace(old, new))
+    (failed,) = [finding for finding in look_at(app) if finding.outcome is Outcome.FAILED]
+    assert failed.name == check
+    assert came in failed.came
+    assert f"`scoreline eject {name}`" in failed.fix
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from scoreline.serving.wsgi import app\n",
+        "import flask\napp = flask.Flask(__name__)\n",
+        "def app(environ, start_response): ...\n",
+        "class App: ...\nif True:\n    app = App()\n",
+    ],
+)
+def test_a_wsgi_py_may_define_app_in_any_way(app, text):
+    (app / "wsgi.py").write_text(text)
     assert [found.name for found in look_at(app) if found.outcome is Outcome.FAILED] == []

@@ -99,9 +99,9 @@ def test_the_manifest_of_a_pushed_image_is_asked_for(monkeypatch, kind, outcome)
     assert ("manifest", "inspect", "--insecure", "localhost:5000/a:1") in asked
 
 
-def test_without_docker_nothing_is_checked_and_the_reason_is_said(capsys, monkeypatch, tmp_path):
+def test_without_docker_nothing_is_checked_which_is_no_pass_and_the_reason_is_said(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
-    assert run(["doctor", "--image", "a:1", "--app", str(tmp_path)]) == 0
+    assert run(["doctor", "--image", "a:1", "--app", str(tmp_path)]) == 1
     *lines, last = capsys.readouterr().out.splitlines()
     assert last == f"doctor: 0 passed, 0 warnings, 0 failures, {len(lines)} not checked"
     assert all(line.endswith("not checked, there is no docker command here") for line in lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from collections import Counter
 
@@ -11,6 +12,7 @@ from oracle import oracle_rows
 from servers import JSON, folders, keys_of, write_sample
 
 from scoreline.cli.main import run
+from scoreline.features.stamp import STAMP_FILE
 from scoreline.serving.answer import answer
 
 pytestmark = pytest.mark.slow
@@ -110,3 +112,16 @@ def test_the_result_replaces_the_former_one_and_others_may_read_it(server, triag
     (path,) = (tmp_path / "results").iterdir()
     assert len(path.read_text().splitlines()) == 300
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_a_server_with_other_features_than_those_at_hand_is_told(server, triage, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("scoreline.inference.run._TAKEN_ON_WITHIN_S", 0.2)
+    results = tmp_path / "results"
+    shutil.copytree(triage / "results", results)
+    asked = ["inference", *folders(triage, results=results), "--url", server.url]
+    assert run(asked) == 0
+    assert "another feature table" not in capsys.readouterr().err
+    stamp = json.loads((results / STAMP_FILE).read_text())
+    (results / STAMP_FILE).write_text(json.dumps(stamp | {"digest": "0" * 64}))
+    assert run(asked) == 0
+    assert f"{server.url} answers from another feature table than {results} holds" in capsys.readouterr().err

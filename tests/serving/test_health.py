@@ -117,6 +117,18 @@ def test_a_pool_that_has_never_answered_is_not_ready_even_if_all_are_busy(health
     assert health.verdict() == "golden rows were never answered yet"
 
 
+def test_a_pool_is_ready_once_all_its_workers_have_come_and_stays_so_while_one_is_replaced(short_path, board, pool):
+    health = Health([short_path / "app.sock"], "/-/golden/secret", board, TIMEOUT_S, workers=3)
+    with watching(health):
+        wait_until(lambda: health._last_good > 0)
+        assert health.verdict() == "2 of 3 workers have come"
+        slot = board.claim(13)
+        assert health.verdict() is None
+        board.free(13)
+        assert slot == 2
+        assert health.verdict() is None
+
+
 def test_a_pool_that_answers_golden_rows_is_well(answered):
     assert answered.verdict() is None
 
@@ -193,7 +205,7 @@ def test_a_probe_without_an_answer_says_nothing(health, pool):
 @pytest.fixture
 def ask_health(short_path, health):
     """Give a function that asks the server of /ping."""
-    with running(HealthServer(short_path / "health.sock", health)):
+    with running(HealthServer(short_path / "health.sock", health, lambda: "4bc238")):
 
         def ask(method):
             connection = http.client.HTTPConnection("localhost", timeout=5)
@@ -210,6 +222,7 @@ def ask_health(short_path, health):
 def test_ping_is_200_and_empty_when_the_pool_is_well(ask_health, answered):
     status, headers, body = ask_health("GET")
     assert (status, body, headers["Content-Length"]) == (200, b"", "0")
+    assert headers["X-Scoreline-Features"] == "4bc238"  # the feature table that is served
     assert "Content-Type" not in headers
 
 

@@ -23,11 +23,7 @@ def load_app(folder: Path) -> App:
     SettingError
         There is no such folder.
     """
-    if not folder.is_dir():
-        raise SettingError(f"SCORELINE_APP={shown(folder)} (or --app): expected a folder with an app.py, there is none")
-    path = folder / "app.py"
-    if not path.is_file():
-        raise AppError(f"{shown(folder)}: no app.py here. Name the app's folder with --app DIR or SCORELINE_APP.")
+    path = find_app_file(folder)
     module = load_module(path)
     apps = list(dict.fromkeys(value for value in vars(module).values() if isinstance(value, App)))
     if len(apps) != 1:
@@ -37,6 +33,24 @@ def load_app(folder: Path) -> App:
     except AppError as error:
         raise AppError(f"{shown(path)}: {error}") from error
     return apps[0]
+
+
+def find_app_file(folder: Path) -> Path:
+    """Return the path of `app.py` in an app's folder.
+
+    Raises
+    ------
+    AppError
+        There is no such file.
+    SettingError
+        There is no such folder.
+    """
+    if not folder.is_dir():
+        raise SettingError(f"SCORELINE_APP={shown(folder)} (or --app): expected a folder with an app.py, there is none")
+    path = folder / "app.py"
+    if not path.is_file():
+        raise AppError(f"{shown(folder)}: no app.py here. Name the app's folder with --app DIR or SCORELINE_APP.")
+    return path
 
 
 def load_module(path: Path) -> ModuleType:

@@ -8,35 +8,22 @@ endpoint from `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`, which is then asked w
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import boto3
 from botocore import exceptions as aws
 from botocore.config import Config
 
+from scoreline.aws.trouble import REFUSED_CREDENTIALS, region_of_environment, shown_endpoint, why_no_answer
 from scoreline.errors import SettingError, SourceAwayError, SourceContentError
 
 _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2, "mode": "standard"})
 _CHUNK_BYTES = 1 << 18
 _BUCKET = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
-_NO_CREDENTIALS = (
-    "no AWS credentials found in the environment, in a profile or in the role of the container or instance. "
-    "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the container a role."
-)
-# What S3 answers when it knows the caller badly or not at all; any other 403 is about what the caller may do.
-_REFUSED_CREDENTIALS = {
-    "ExpiredToken": "the session token has expired. Get new credentials.",
-    "InvalidAccessKeyId": "the access key is not known there. Check AWS_ACCESS_KEY_ID, or the profile.",
-    "InvalidToken": "the session token is not valid. Check AWS_SESSION_TOKEN, or get new credentials.",
-    "RequestTimeTooSkewed": "the clock of this machine is off. Set it right.",
-    "SignatureDoesNotMatch": "the secret does not belong to the access key. Check AWS_SECRET_ACCESS_KEY.",
-}
 _OPERATION = "GetObject"
 _OTHER_REGION = {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"}
 _NO_OBJECT = "NoSuchKey"
@@ -144,9 +131,7 @@ class S3Folder:
 
     def _connected(self) -> Any:
         if self._client is None:
-            # botocore itself reads AWS_DEFAULT_REGION alone; containers on AWS are given AWS_REGION
-            region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None
-            self._client = boto3.session.Session(region_name=region).client("s3", config=_CONFIG)
+            self._client = boto3.session.Session(region_name=region_of_environment()).client("s3", config=_CONFIG)
         return self._client
 
     def _chunks(self, where: str, body: Any) -> Iterator[bytes]:
@@ -170,8 +155,8 @@ class S3Folder:
             return f"AWS credentials could not be fetched. Check the role or the profile. ({came})"
         if code == "NoSuchBucket":
             return f"there is no bucket '{self._bucket}' at {self._endpoint()}. Check its name. ({came})"
-        if code in _REFUSED_CREDENTIALS:
-            return f"the credentials were refused: {_REFUSED_CREDENTIALS[code]} ({came})"
+        if code in REFUSED_CREDENTIALS:
+            return f"the credentials were refused: {REFUSED_CREDENTIALS[code]} ({came})"
         if code in _OTHER_REGION:
             region = error.get("Region") or metadata.get("HTTPHeaders", {}).get("x-amz-bucket-region") or "another one"
             asked = self._client.meta.region_name
@@ -188,37 +173,11 @@ class S3Folder:
         return f"expected the object's content. ({came})"
 
     def _failure(self, error: Exception) -> str:
-        """Say why no answer came."""
-        match error:
-            case aws.NoCredentialsError():
-                return _NO_CREDENTIALS
-            case aws.PartialCredentialsError():
-                return f"the AWS credentials lack {error.kwargs['cred_var']}. Set it as well."
-            case aws.CredentialRetrievalError() | aws.MetadataRetrievalError() | aws.SSOError():
-                return f"AWS credentials could not be fetched ({type(error).__name__}). Check the role or the profile."
-            case aws.ProfileNotFound():
-                return f"there is no AWS profile '{error.kwargs['profile']}'. Check AWS_PROFILE."
-            case aws.ConfigParseError():
-                return f"the AWS configuration file {error.kwargs['path']} can't be read. Put it right."
-            case aws.ProxyConnectionError():
-                return "the proxy can't be reached. Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
-            case aws.SSLError():
-                return f"no safe connection to {self._endpoint(error)} (TLS). Check its certificate, or AWS_CA_BUNDLE."
-            case aws.ConnectTimeoutError() | aws.ReadTimeoutError():
-                return f"{self._endpoint(error)} did not answer in time. Check the network, or AWS_ENDPOINT_URL_S3."
-            case aws.ConnectionError() | aws.HTTPClientError():
-                return f"{self._endpoint(error)} can't be reached. Check the network, or AWS_ENDPOINT_URL_S3."
-            case aws.InvalidRegionError():
-                return f"'{error.kwargs['region_name']}' is no AWS region. Check AWS_REGION."
-            case ValueError() if self._client is None:
-                return "the endpoint is not a URL. Check AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL."
-        return f"can't be asked for ({type(error).__name__}). Check the AWS settings."
+        asked = None if self._client is None else self._client.meta.endpoint_url
+        return why_no_answer(error, asked, "AWS_ENDPOINT_URL_S3")
 
     def _not_s3(self) -> str:
         return f"{self._endpoint()} doesn't answer as S3 does. Check the network, or AWS_ENDPOINT_URL_S3."
 
-    def _endpoint(self, error: aws.BotoCoreError | None = None) -> str:
-        """Return whom we asked, without a password that somebody may have put into the URL."""
-        asked = error.kwargs.get("endpoint_url") if error else None
-        parts = urlsplit(asked or self._client.meta.endpoint_url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    def _endpoint(self) -> str:
+        return shown_endpoint(self._client.meta.endpoint_url)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
+from scoreline.cli.build import build
 from scoreline.cli.check import check
+from scoreline.cli.deploy import deploy
 from scoreline.cli.doctor import doctor
+from scoreline.cli.eject import eject
 from scoreline.cli.explain import explain
 from scoreline.cli.feature import feature
 from scoreline.cli.inference import inference
@@ -20,6 +24,7 @@ from scoreline.cli.operate import refresh, rollback, status
 from scoreline.cli.options import Terminated
 from scoreline.cli.package import package
 from scoreline.cli.parity import parity
+from scoreline.cli.push import push
 from scoreline.cli.serve import serve
 from scoreline.cli.train import train
 from scoreline.cli.up import up
@@ -53,9 +58,12 @@ def scoreline() -> None:
     """
 
 
-_STEPS = (check, feature, train, serve, inference, up)
-_BESIDE = (ingest, explain, parity, refresh, status, rollback, package, doctor)
-for command in (*_STEPS, *_BESIDE):
+_COMMANDS = (
+    *(check, feature, train, serve, inference, up),
+    *(ingest, explain, parity, refresh, status, rollback),
+    *(package, build, eject, push, deploy, doctor),
+)
+for command in _COMMANDS:
     scoreline.add_command(command)
 
 
@@ -94,8 +102,13 @@ def _come_again(number: int, frame: FrameType | None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; return its exit code, having said on stderr what went wrong."""
+    return run_reporting(lambda: scoreline.main(arguments, prog_name="scoreline", standalone_mode=False))
+
+
+def run_reporting(work: Callable[[], object]) -> int:
+    """Do some work; return the exit code, having said on stderr what went wrong."""
     try:
-        code = scoreline.main(arguments, prog_name="scoreline", standalone_mode=False)
+        code = work()
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return MISUSED

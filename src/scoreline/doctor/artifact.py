@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import platform
 import re
+import symtable
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,8 +87,8 @@ def _artifact_app(bench: Bench) -> str:
 
 @CHECKS.add(
     "own-predictor", "", Grade.MUST, "the app's own predictor.py loads and has its class",
-    fix="Mend predictor.py: a class Predictor with a method predict(matrix); start from `from scoreline.predictor "
-    "import Predictor as Base`. Or remove the file: ours serves then.",
+    fix="Mend predictor.py: a class Predictor with a method predict(matrix). `scoreline eject predictor.py` gives ours "
+    "to start from. Or remove the file: ours serves then.",
     needs=("app",),
 )  # fmt: skip
 def _own_predictor(bench: Bench) -> str:
@@ -166,8 +167,8 @@ def _versions(bench: Bench) -> str:
 
 @CHECKS.add(
     "own-nginx", "", Grade.MUST, "nginx takes the app's own nginx.conf",
-    fix="Mend nginx.conf where nginx says; start from src/scoreline/serving/nginx.conf.template, and keep its values "
-    "in double braces. Or remove the file: ours serves then.",
+    fix="Mend nginx.conf where nginx says, and keep its values in double braces. `scoreline eject nginx.conf` gives "
+    "ours to start from. Or remove the file: ours serves then.",
 )  # fmt: skip
 def _own_nginx(bench: Bench) -> str:
     if not _own(bench, OWN_TEMPLATE).is_file():
@@ -197,18 +198,19 @@ def _own_nginx_body(bench: Bench) -> str:
 
 @CHECKS.add(
     "own-wsgi", "", Grade.MUST, "the app's own wsgi.py can be read, and defines `app`",
-    fix="Define `app` in wsgi.py, a WSGI callable: `from scoreline.serving.wsgi import app` gives ours, to wrap. Or "
-    "remove the file.",
+    fix="Define `app` in wsgi.py, a WSGI callable: `from scoreline.serving.wsgi import app` gives ours, to wrap. "
+    "`scoreline eject wsgi.py` writes such a file. Or remove it: ours serves then.",
 )  # fmt: skip
 def _own_wsgi(bench: Bench) -> str:
     path = _own(bench, _OWN_WSGI)
     if not path.is_file():
         return "there is none"
     try:
-        code = compile(path.read_text(), str(path), "exec")
+        symbols = symtable.symtable(path.read_text(), str(path), "exec").get_symbols()
     except (SyntaxError, ValueError) as error:
         raise Failed(f"{path.name}: {error}") from error
-    if "app" not in code.co_names:
+    names = {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
+    if "app" not in names:
         raise Failed(f"{path.name} defines no `app`")
     return "it defines `app`"
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from dataclasses import dataclass
 from typing import Any
 
+from scoreline.container.engine import PATIENCE_S, ask, last_line, require_engine
 from scoreline.doctor.findings import NotChecked
-from scoreline.errors import SettingError
+from scoreline.errors import ContainerError, SettingError
 
-_PATIENCE_S = 120
+__all__ = ["Image", "docker", "find_image", "last_line"]
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,10 @@ def find_image(name: str) -> Image:
     SettingError
         The engine has no such image.
     """
-    if shutil.which("docker") is None:
-        raise NotChecked("there is no docker command here")
-    engine = docker("version", "--format", "{{.Server.Version}}")
-    if engine.returncode != 0:
-        raise NotChecked(f"no Docker engine answers: {last_line(engine.stderr)}")
+    try:
+        require_engine()
+    except ContainerError as error:
+        raise NotChecked(str(error)) from error
     done = docker("image", "inspect", name)
     if done.returncode != 0:
         raise SettingError(f"--image {name}: {last_line(done.stderr)}. Build it, or `docker pull {name}` first.")
@@ -55,15 +54,9 @@ def find_image(name: str) -> Image:
     return Image(name, inspected)
 
 
-def docker(*arguments: str, timeout_s: float = _PATIENCE_S) -> subprocess.CompletedProcess[str]:
-    """Run a docker command; it may fail."""
+def docker(*arguments: str, timeout_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
+    """Run a docker command; it may fail. NotChecked where it does not end in time."""
     try:
-        return subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=timeout_s, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise NotChecked(f"docker {arguments[0]} did not end within {timeout_s:g} s") from error
-
-
-def last_line(text: str) -> str:
-    """Return the last line with something on it."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+        return ask(*arguments, timeout_s=timeout_s)
+    except ContainerError as error:
+        raise NotChecked(str(error)) from error

@@ -51,8 +51,9 @@ def json_of(findings: Sequence[Finding]) -> str:
 
 
 def is_good(findings: Sequence[Finding], *, strict: bool) -> bool:
-    """Whether nothing failed that must hold; with `strict` nor anything that should."""
-    return not any(finding.is_failure or (strict and finding.is_warning) for finding in findings)
+    """Whether something was checked, and nothing failed that must hold; with `strict` nor anything that should."""
+    was_checked = any(finding.outcome is not Outcome.NOT_CHECKED for finding in findings)
+    return was_checked and not any(finding.is_failure or (strict and finding.is_warning) for finding in findings)
 
 
 def _some(count: int, what: str) -> str:

@@ -86,6 +86,15 @@ def read_stamp(results: Path, *, verify: bool = True) -> Stamp:
     return stamp
 
 
+def feature_table_of(results: Path) -> str | None:
+    """Return the digest of the feature table of a results folder, None where there is none with a store."""
+    try:
+        stamp = read_stamp(results, verify=False)
+    except StampError:
+        return None
+    return None if stamp.store is None else stamp.digest
+
+
 def check_plan(stamp: Stamp, plan: Plan, results: Path) -> None:
     """Raise StampError, naming the column where one differs, if the feature table is of another `app.py`."""
     if stamp.plan == plan.digest:

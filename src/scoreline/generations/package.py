@@ -37,13 +37,15 @@ class Package:
     tables: Mapping[str, TableContent]
 
     def holds(self, path: Path) -> bool:
-        """Whether a file belongs to the package, so that it stays as it is."""
-        return path.resolve().is_relative_to(self.folder.resolve())
+        """Whether a file belongs to the package, so that it stays as it is; what is mounted inside is another's."""
+        path, folder = path.resolve(), self.folder.resolve()
+        return path.is_relative_to(folder) and path.parent.stat().st_dev == folder.stat().st_dev
 
     def copy_of(self, table: str) -> tuple[Path, TableContent] | None:
         """Return a reference table's file with what is known of it, None where the package has none."""
         content = self.tables.get(table)
-        return None if content is None else (self.folder / DATA_FOLDER / content.file, content)
+        path = self.folder / DATA_FOLDER / content.file if content is not None else self.folder
+        return None if content is None or not path.is_file() else (path, content)
 
 
 def describe_package(app_name: str, version: str, tables: Mapping[str, TableContent]) -> bytes:

@@ -82,6 +82,14 @@ class Client:
         if status != 200:
             raise InferenceError(f"the server at {self.base} is not ready: its /ping answers {status}, expected 200")
 
+    def served_features(self) -> str | None:
+        """Return the digest of the feature table that the server answers from; None where it does not tell."""
+        try:
+            answer = self._pool.request("GET", f"{self.base}/ping")
+        except urllib3.exceptions.HTTPError:
+            return None
+        return answer.headers.get("X-Scoreline-Features")
+
     def post(self, record: dict[str, Any]) -> Reply:
         """Post one record; never raises for what the server or the network does."""
         if self._away >= _AWAY_AFTER:

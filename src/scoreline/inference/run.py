@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from scoreline.app.table import TableSpec
 from scoreline.errors import InferenceError
 from scoreline.features.arrays import to_array
 from scoreline.features.engines.embedded import EmbeddedEngine
+from scoreline.features.stamp import feature_table_of
 from scoreline.inference.client import Client, Reply
 from scoreline.progress import Progress
 from scoreline.tables.read import TableFile
@@ -31,6 +32,7 @@ from scoreline.tables.typed import arrow_type
 RESULTS_FILE = "results.json"
 _WINDOW = 4  # requests waiting for each one in flight, so that results can be written in order
 _COUNT_ROWS = 10_000
+_TAKEN_ON_WITHIN_S = 5.0  # a server that polls each second has new features by then
 
 
 @dataclass
@@ -61,12 +63,20 @@ class InferenceReport:
 
 
 def run_inference(
-    app: App, data: Path, results: Path, *, url: str, concurrency: int, timeout_s: float
+    app: App,
+    data: Path,
+    results: Path,
+    *,
+    url: str,
+    concurrency: int,
+    timeout_s: float,
+    say: Callable[[str], None] = lambda line: None,
 ) -> InferenceReport:
     """Score every good row of the spine's file, or of the declared request's, in the order of the file.
 
     Writes `results/results.json`, one JSON line a row. A record that could not be scored is a line
-    with its key and an `error`. The file is put in place at the end, whole.
+    with its key and an `error`. The file is put in place at the end, whole. A server that looks for new features by
+    itself gets some seconds to take on those of `results`; what it answers from others is told by `say`.
 
     Raises
     ------
@@ -78,6 +88,11 @@ def run_inference(
     file = TableFile(_sent(app), data)
     client = Client(url, concurrency, timeout_s)
     client.wait_for_server()
+    if not _same_features(client, results):
+        say(
+            f"inference: {url} answers from another feature table than {results} holds: run `scoreline refresh` where "
+            "it is served, or start it again"
+        )
     results.mkdir(parents=True, exist_ok=True)
     report = InferenceReport(results / RESULTS_FILE)
     with tempfile.TemporaryDirectory(prefix="scoreline-") as work, EmbeddedEngine(Path(work), threads=1) as engine:
@@ -87,6 +102,17 @@ def run_inference(
         _score_all(app, engine, client, report, concurrency)
         report.seconds = time.monotonic() - started
     return report
+
+
+def _same_features(client: Client, results: Path) -> bool:
+    """Whether the server answers from the feature table that is here, or there is none to compare."""
+    here = feature_table_of(results)
+    until = time.monotonic() + _TAKEN_ON_WITHIN_S
+    while here is not None and (there := client.served_features()) is not None and there != here:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def _score_all(app: App, engine: EmbeddedEngine, client: Client, report: InferenceReport, concurrency: int) -> None:

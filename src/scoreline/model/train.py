@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from scoreline.app.declaration import App
 from scoreline.app.heads import RulesHead, TreesHead
+from scoreline.errors import StampError
 from scoreline.features.plan import make_plan
 from scoreline.features.stamp import PARQUET_FILE, TARGETS_FILE, check_plan, read_stamp
 from scoreline.files import sha256_of, staged
@@ -105,6 +106,8 @@ def train(
     plan = make_plan(app)
     stamp = read_stamp(results)
     check_plan(stamp, plan, results)
+    if PARQUET_FILE not in stamp.files:
+        raise StampError(f"{results}: holds an online store alone, as images carry it. Run `scoreline feature` first.")
     inputs = inputs_of(app)
     table = pq.read_table(results / PARQUET_FILE, columns=[*plan.spine.required, *inputs.names])
     matrix = inputs.encode([table.column(name).to_pylist() for name in inputs.names])

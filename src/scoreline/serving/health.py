@@ -12,13 +12,14 @@ import http.client
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scoreline.serving.problems import Problem
 from scoreline.serving.scoreboard import Scoreboard
 from scoreline.serving.unix_http import Handler, UnixServer
 
+FEATURES_HEADER = "X-Scoreline-Features"  # so that a batch client sees whether its feature table is the one served
 GOLDEN_FRESH_S = 2.0
 PROBE_EVERY_S = 0.5
 _STARTING_EVERY_S = 0.02  # until the first good answer
@@ -32,11 +33,15 @@ class Health:
     sockets : of the workers, all of which are probed
     probe_path : path that answers 200 when golden rows were scored right
     timeout_s : a request older than this is past its deadline
+    workers : so many must have come before the first 200; a request would wait at the socket of one that has not
     """
 
-    def __init__(self, sockets: Sequence[Path], probe_path: str, board: Scoreboard, timeout_s: int) -> None:
+    def __init__(
+        self, sockets: Sequence[Path], probe_path: str, board: Scoreboard, timeout_s: int, workers: int = 1
+    ) -> None:
         self._sockets, self._probe_path = list(sockets), probe_path
         self._board, self._timeout_s = board, timeout_s
+        self._awaited = workers
         self._last_good = float("-inf")
         self._wrong: set[Path] = set()
         self._stop = threading.Event()
@@ -48,6 +53,9 @@ class Health:
         workers = self._board.workers()
         if not workers:
             return "there is no worker"
+        if len(workers) < self._awaited:
+            return f"{len(workers)} of {self._awaited} workers have come"
+        self._awaited = 1  # from now on one that is being replaced keeps nobody away
         late = [worker.pid for worker in workers if worker.busy_s is not None and worker.busy_s > self._timeout_s]
         if late:
             return f"worker {late[0]} is past the deadline of its request"
@@ -88,10 +96,15 @@ class Health:
 
 
 class HealthServer(UnixServer):
-    """Answers `/ping` on a socket of its own: 200 with an empty body, or 503 with the reason."""
+    """Answers `/ping` on a socket of its own: 200 with an empty body, or 503 with the reason.
 
-    def __init__(self, path: Path, health: Health) -> None:
-        self.health = health
+    Parameters
+    ----------
+    features : tells the digest of the feature table that is served, None where there is none
+    """
+
+    def __init__(self, path: Path, health: Health, features: Callable[[], str | None] = lambda: None) -> None:
+        self.health, self.features = health, features
         super().__init__(path, _PingHandler)
 
 
@@ -101,7 +114,8 @@ class _PingHandler(Handler):
     def do_GET(self) -> None:
         wrong = self.server.health.verdict()
         if wrong is None:
-            self.answer(200, b"", {})
+            features = self.server.features()
+            self.answer(200, b"", {} if features is None else {FEATURES_HEADER: features})
         else:
             self.answer_problem(Problem(503, "not-ready", wrong))
 

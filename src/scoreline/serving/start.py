@@ -39,7 +39,7 @@ def make_builder(settings: Settings, app: App, state: StateFolder) -> Builder:
         settings.results,
         source_of(settings),
         functools.partial(make_predictor, settings.app),
-        None if settings.package is None else read_package(settings.package),
+        None if settings.copies is None else read_package(settings.copies),
         settings.events_days,
     )
 

@@ -91,7 +91,8 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
     open_generation(settings, say)
     service = load_service(settings)
     say(
-        f"serve: {service.app.name}, generation {service.last_known}; {plan.workers} workers ({plan.why}), "
+        f"serve: {service.app.name}, generation {service.last_known}; {plan.workers} "
+        f"worker{'s' if plan.workers > 1 else ''} ({plan.why}), "
         f"1 thread each, timeout {settings.timeout_s} s{service.scored_by}"
     )
     # Mode 0711, and in /tmp rather than TMPDIR, which may be 0700: nginx's workers, another user when we are
@@ -179,13 +180,14 @@ class _Supervisor:
     ) -> None:
         self._settings, self._plan, self._run_dir, self._say = settings, plan, run_dir, say
         self._state, self._number = state, state.number
+        self._features: tuple[int, str | None] = (0, None)
         self._operator_routes = [GENERATIONS_ROUTE, *operator_routes]
         self._board = Scoreboard(run_dir / SCOREBOARD)
         self._probe_path = f"/-/golden/{secrets.token_hex(16)}"
         own_wsgi = (settings.app / _OWN_WSGI).is_file()
         self._worker_class = "sync" if own_wsgi else settings.worker_class
         self._sockets = socket_paths(run_dir, self._worker_class, plan.workers)
-        self._health = Health(self._sockets, self._probe_path, self._board, settings.timeout_s)
+        self._health = Health(self._sockets, self._probe_path, self._board, settings.timeout_s, plan.workers)
         # without a stdout, its number may be that of any other file
         out = 1 if sys.stdout is not None else os.open(os.devnull, os.O_WRONLY)
         self._requests = RequestLog(run_dir / "requests", out)
@@ -243,7 +245,7 @@ class _Supervisor:
                 keeps_alive=self._worker_class == "asgi",
             )
         )
-        server = HealthServer(self._run_dir / "health.sock", self._health)
+        server = HealthServer(self._run_dir / "health.sock", self._health, self._served_features)
         # children first: what runs between fork and exec must not meet a second thread
         self._parts["gunicorn"] = self._start_gunicorn()
         program = find_nginx(self._settings.nginx)
@@ -277,6 +279,14 @@ class _Supervisor:
             current = self._state.current()
             if current is not None:
                 self._say(f"serve: published generation {current.name} ({current.why})")
+
+    def _served_features(self) -> str | None:
+        """Return the digest of the feature table that requests are answered from; read when that changes."""
+        number = self._state.number
+        if self._features[0] != number:
+            current = self._state.current()
+            self._features = (number, None if current is None else current.store)
+        return self._features[1]
 
     def _start_gunicorn(self) -> subprocess.Popen[bytes]:
         settings = self._settings

@@ -1,0 +1,1 @@
+"""The image: what it is built from, which user its processes become, whether it is healthy."""
