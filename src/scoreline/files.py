@@ -56,8 +56,8 @@ def staged(folder: Path) -> Iterator[Path]:
         lock = (folder / ".lock").open("a")
     except OSError as error:
         raise ScorelineError(
-            f"{folder}: can't be written by user {os.getuid()} ({error.strerror}). Make it, and give it to that user, "
-            "or name another folder."
+            f"{folder}: can't be written ({error.strerror}); this is user {os.getuid()}. Name another folder, or make "
+            "this one and give it to that user."
         ) from error
     with lock:
         try:
