@@ -123,6 +123,39 @@ def test_rows_together_are_made_as_each_alone(make):
     assert make(*rows) == [make(one)[0] for one in rows]
 
 
+def test_functions_of_functions_are_made_alone_as_together(make):
+    app = make_app(late_fee=late_fee, shouted=shouted, month=month)
+    rows = [row(), row(at=0), row(at=5 * DAY), row(price=None)]
+    assert make(*rows, app=app) == [make(one, app=app)[0] for one in rows]
+    [made] = make(row(at=5 * DAY), app=app)
+    assert (made["shouted"], made["late_fee"], made["month"]) == ("BROKEN!", None, 0)
+
+
+def late_fee(fee, is_late):
+    return np.where(is_late, fee, 0.0)
+
+
+def shouted(state):
+    return np.array([None if text is None else f"{text}!" for text in state], dtype=object)
+
+
+def month(at):
+    return at.astype("datetime64[M]").astype("datetime64[us]")
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_function_that_writes_into_its_arguments_fails(make, rows):
+    with pytest.raises(FeatureError, match="feature 'doubled': its function failed: ValueError"):
+        make(*[row()] * rows, app=make_app(doubled=doubled))
+
+
+def doubled(price):
+    """Write into what it was given, on rows that are not made up."""
+    if (price == 10.0).all():
+        price *= 2
+    return price * 1.0
+
+
 def test_a_null_in_a_key_matches_nothing(make):
     [made] = make(row(sku=None, region=None))
     assert (made["pieces"], made["due"], made["region_rate"], made["status"]) == (None, None, None, "OK")

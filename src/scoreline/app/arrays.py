@@ -28,13 +28,6 @@ def as_array(values: Sequence[Any], kind: ColumnType) -> Array:
     return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
 
 
-def frozen_array(value: Any, kind: ColumnType) -> Array:
-    """Return one plain value as an array that can't be written to."""
-    array = as_array((value,), kind)
-    array.flags.writeable = False
-    return array
-
-
 def as_plain(array: Array, kind: ColumnType) -> list[Any]:
     """Return a feature's array as plain values; what `as_array` takes."""
     if isinstance(kind, (Text, Category)):
@@ -43,6 +36,51 @@ def as_plain(array: Array, kind: ColumnType) -> list[Any]:
         return [None if v == _NAT else v for v in array.astype(_MICROSECONDS, copy=False).view(np.int64).tolist()]
     plain = _PLAIN.get(type(kind), float)
     return [None if v != v else plain(v) for v in array.tolist()]
+
+
+def maker_of_one(kind: ColumnType) -> Callable[[Any], Array]:
+    """Return the function that makes of one plain value the array that `as_array` does, not to be written to."""
+    none: Any = np.nan
+    dtype: np.dtype[Any] = np.dtype(np.float64)
+    if isinstance(kind, (Text, Category)):
+        none, dtype = None, np.dtype(object)
+    elif isinstance(kind, Time):
+        none, dtype = _NAT, _MICROSECONDS
+
+    def make(value: Any) -> Array:
+        array = np.array([none if value is None else value], dtype)
+        array.setflags(write=False)
+        return array
+
+    return make
+
+
+def plain_of_one(feature: Feature) -> Callable[[Array], Any]:
+    """Return the function that makes of an array of one value what `plain_of` gives for it."""
+    kind, is_number = feature.type, not isinstance(feature.type, (Text, Category, Time))
+    plain = _PLAIN.get(type(kind), float)
+
+    def make(array: Array) -> Any:
+        if is_number:
+            (value,) = array.tolist()
+            if value != value:
+                return None
+            if type(value) is not float or plain is not int or value.is_integer():
+                return plain(value)
+        (value,) = plain_of(feature, array)
+        return value
+
+    return make
+
+
+def plain_of(feature: Feature, array: Array) -> list[Any]:
+    """Return what a function gave as plain values; a fraction where whole numbers were declared fails, as offline."""
+    kind = feature.type
+    if isinstance(kind, Integer) and array.dtype.kind == "f":
+        whole = np.isnan(array) | (np.isfinite(array) & (array == np.floor(array)))
+        if not whole.all():
+            raise FeatureError(f"feature '{feature.name}': its function gave a fraction that is no {kind.name}")
+    return as_plain(array, kind)
 
 
 def locked(array: Array) -> Array:

@@ -58,6 +58,10 @@ class LiveFeatures:
     ----------
     tables : name -> reference table
     only : names of the features to make; None: all
+
+    Attributes
+    ----------
+    steps : each feature to make, in order, and what it is made from: names, and whether each is a column of the spine
     """
 
     def __init__(self, app: App, tables: Mapping[str, ReferenceData], only: Collection[str] | None = None) -> None:
@@ -65,7 +69,7 @@ class LiveFeatures:
         order = live_order(app.feature_list)
         self._names = {feature.name for feature in order}
         self._spine = frozenset(app.spine.spec.columns)
-        self._steps = [
+        self.steps = [
             (feature, [(name, self._is_column(feature, name)) for name in _makings(feature)])
             for feature in order
             if only is None or feature.name in only
@@ -74,7 +78,7 @@ class LiveFeatures:
     def extend(self, columns: Arrays, known: Arrays) -> Arrays:
         """Return the `known` features and all that can be made from them and `columns` of the spine."""
         features = dict(known)
-        for feature, makings in self._steps:
+        for feature, makings in self.steps:
             if feature.name not in features:
                 taken = [(columns if is_column else features).get(name) for name, is_column in makings]
                 if all(array is not None for array in taken):

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
+import msgspec
 
-from scoreline.app.arrays import Array, as_array, as_plain, frozen_array, locked
-from scoreline.app.columns import ColumnType, Integer
+from scoreline.app.arrays import as_array, locked, plain_of
 from scoreline.app.declaration import App
 from scoreline.app.features import Feature
 from scoreline.app.table import Column
-from scoreline.errors import FeatureError
 from scoreline.features.plan import Join, make_plan
 from scoreline.predictor.live import LiveFeatures
+from scoreline.predictor.one_row import OneRow
 from scoreline.predictor.reference import ReferenceData
 from scoreline.store.states import UNTIMED_US, State, StateTable, Wanted
 
@@ -38,8 +37,7 @@ class StateSource(Protocol):
         """Return for each question the newest row of the key at or before the moment."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewRow:
+class NewRow(msgspec.Struct, frozen=True, gc=False):
     """A row of the spine that a client sent.
 
     Attributes
@@ -49,7 +47,7 @@ class NewRow:
     """
 
     columns: Mapping[str, Any]
-    brought: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    brought: Mapping[str, Mapping[str, Any]] = {}
 
 
 class NewRows:
@@ -79,6 +77,7 @@ class NewRows:
         joined = {name for join in plan.kept for name in join.columns}
         self._made = tuple(f for f in plan.features if f.name not in self._own and f.name not in joined)
         self._live = LiveFeatures(app, tables, only={feature.name for feature in self._made})
+        self._one = OneRow(app, self._live, tables)
         needed = {name for feature in self._made for name in _makings(feature)}
         self._needed = {name: kind for name, kind in self._types.items() if name in needed}
         self._needed_features = tuple(name for name in self._feature_types if name in needed & (joined | {*self._own}))
@@ -106,25 +105,22 @@ class NewRows:
 
     def _make_one(self, row: NewRow) -> list[Any]:
         """Return one row, as most requests have it, without lists of one; what `make` gives for it among others."""
-        columns, brought = row.columns, row.brought
+        columns = row.columns
         plain = {name: columns[column] for name, column in self._own.items()}
-        asked = [wanted for join in self._joins if (wanted := self._wanted(row, join)) is not None]
-        states = dict(zip([wanted.table for wanted in asked], self._states.newest(asked), strict=True))
+        joins, asked = [], []
         for join in self._joins:
-            if (state := states.get(join.table)) is not None:
-                values = state.values
-                for name, position in join.features:
-                    plain[name] = values[position]
-            else:
-                given = brought.get(join.table, _NOTHING)
+            wanted = self._wanted(row, join)
+            if wanted is None:
+                given = row.brought.get(join.table, _NOTHING)
                 for name, _ in join.features:
                     plain[name] = given.get(name)
-        if self._made:
-            own = {name: frozen_array(columns[name], kind) for name, kind in self._needed.items()}
-            known = {name: frozen_array(plain[name], self._feature_types[name]) for name in self._needed_features}
-            made = self._live.extend(own, known)
-            for feature in self._made:
-                (plain[feature.name],) = _plain_of(feature, made[feature.name])
+            else:
+                joins.append(join)
+                asked.append(wanted)
+        for join, state in zip(joins, self._states.newest(asked), strict=True):
+            for name, position in join.features:
+                plain[name] = None if state is None else state.values[position]
+        self._one.extend(columns, plain)
         return [plain[name] if name in plain else columns[name] for name in self._columns]
 
     def _join(self, rows: Sequence[NewRow], plain: dict[str, Any]) -> None:
@@ -149,7 +145,7 @@ class NewRows:
         columns = {n: locked(as_array([row.columns[n] for row in rows], k)) for n, k in self._needed.items()}
         known = {n: locked(as_array(plain[n], self._feature_types[n])) for n in self._needed_features}
         made = self._live.extend(columns, known)
-        return {f.name: _plain_of(f, made[f.name]) for f in self._made}
+        return {f.name: plain_of(f, made[f.name]) for f in self._made}
 
 
 @dataclass(frozen=True)
@@ -180,13 +176,3 @@ def _value(name: str, position: int, brought: Mapping[str, Any] | None, state: S
 
 def _makings(feature: Feature) -> tuple[str, ...]:
     return feature.arguments if feature.is_function else feature.source.column.table.spec.key  # type: ignore[union-attr]
-
-
-def _plain_of(feature: Feature, array: Array) -> list[Any]:
-    """Return what a function gave as plain values; a fraction where whole numbers were declared fails, as offline."""
-    kind: ColumnType = feature.type
-    if isinstance(kind, Integer) and array.dtype.kind == "f":
-        whole = np.isnan(array) | (np.isfinite(array) & (array == np.floor(array)))
-        if not whole.all():
-            raise FeatureError(f"feature '{feature.name}': its function gave a fraction that is no {kind.name}")
-    return as_plain(array, kind)

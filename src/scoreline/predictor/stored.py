@@ -73,10 +73,18 @@ class StoredScorer:
         ----------
         options : those of ranked replies, which there are none of here
         """
+        if len(keys) == 1:
+            reply = self.reply_to(keys[0])
+            return [Missing(keys[0]) if reply is None else reply]
         rows = [self._source.get(key) for key in keys]
         found = [(key, row) for key, row in zip(keys, rows, strict=True) if row is not None]
         replies = iter(self._replies(found, TABLE))
         return [Missing(key) if row is None else next(replies) for key, row in zip(keys, rows, strict=True)]
+
+    def reply_to(self, key: Key) -> dict[str, Any] | None:
+        """Return the reply for one key, None where it is not in the store."""
+        row = self._source.get(key)
+        return None if row is None else self._replies([(key, row)], TABLE)[0]
 
     def score_new(self, rows: Sequence[NewRow]) -> list[dict[str, Any]]:
         """Return one reply for each new row, in order; its features are made as the table's were.

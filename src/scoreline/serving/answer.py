@@ -234,16 +234,16 @@ def _score(service: Service, parts: Parts, decoded: Records, options: Options) -
 
 def _score_placed(service: Service, parts: Parts, decoded: Records, record: SpineRow, options: Options) -> list[Any]:
     """Score the one record of a body, by its key or else as a new row: what an order is that was just placed."""
-    entries: list[Any] = [Missing(record.key)]
-    if not options.live:
-        entries = cast(Any, parts.scorer.score(cast(Any, [record.key]), options))
-    scorer, schema = parts.scorer, service.schema.new_rows
-    if type(entries[0]) is Missing and schema is not None and type(scorer) is StoredScorer and scorer.new_rows:
-        entry = schema.read(record, now_us(), scorer.new_rows.since_us)
-        if type(entry) is NewRow:
-            return scorer.score_new((entry,))
-        entries[0] = entry.at(0) if type(entry) is Problem and decoded.is_list else entry
-    return entries
+    scorer, schema = cast(StoredScorer, parts.scorer), service.schema.new_rows
+    reply = None if options.live else scorer.reply_to(record.key)
+    if reply is not None:
+        return [reply]
+    if schema is None or scorer.new_rows is None:
+        return [Missing(record.key)]
+    entry = schema.read(record, now_us(), scorer.new_rows.since_us)
+    if type(entry) is NewRow:
+        return scorer.score_new((entry,))
+    return [entry.at(0) if type(entry) is Problem and decoded.is_list else entry]
 
 
 def _score_mixed(parts: Parts, records: Sequence[Any], options: Options) -> list[Any]:

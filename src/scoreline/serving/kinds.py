@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from scoreline.app.columns import Boolean, Category, ColumnType, Integer, Number
 from scoreline.predictor import InputRow, Key, Sent
@@ -29,8 +30,7 @@ _LONG = re.compile(r"[+-]?[0-9]+(\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class SpineRow:
+class SpineRow(msgspec.Struct, frozen=True, gc=False):
     """A record that has more than its key.
 
     Attributes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -12,7 +12,7 @@ from scoreline.app.declaration import App
 from scoreline.app.moments import moment_of, written
 from scoreline.app.reply import LIVE, ORIGINS, TABLE
 from scoreline.predictor import Missing, NewRow, Options
-from scoreline.serving.kinds import EXPLAIN, Field, SpineRow, kind_of
+from scoreline.serving.kinds import EXPLAIN, Field, How, SpineRow, kind_of
 from scoreline.serving.problems import Problem
 
 _LEVELS: dict[str, Literal["", "values", "all"]] = {"false": "", "true": "all", "1": "all", "values": "values"}
@@ -55,7 +55,7 @@ class NewRowSchema:
         times = {new.time: Time()} if new.time else {}
         self._columns = {name: RowField(name, kind) for name, kind in {**times, **new.columns}.items()}
         self._brought = {name: RowField(name, kind) for name, kind in new.brought.items()}
-        self._asked = [name for name, kind in new.columns.items() if not kind.optional]
+        self._asked = frozenset(name for name, kind in new.columns.items() if not kind.optional)
         own = (*self._spine.columns, *app.feature_types)
         self.names = (*new.names, *((EXPLAIN,) if EXPLAIN not in own else ()))
 
@@ -80,22 +80,25 @@ class NewRowSchema:
         -------
         NewRow, `Missing` with the columns that it lacks, or the Problem with it
         """
-        for name, part in zip(self._spine.key, record.key, strict=True):
-            if part == "":
-                return Problem(400, "bad-record", f"{name}: a key can't be empty", field=name)
-        if lacks := tuple(name for name in self._asked if name not in record.given):
-            return Missing(record.key, lacks)
+        given = record.given
+        if "" in record.key:
+            name = self._spine.key[record.key.index("")]
+            return Problem(400, "bad-record", f"{name}: a key can't be empty", field=name)
+        if not self._asked <= given.keys():
+            return Missing(record.key, tuple(name for name in self._columns if name in self._asked - given.keys()))
         columns: dict[str, Any] = dict(zip(self._spine.key, record.key, strict=True))
+        read = _READERS[record.how]
         for name, kind in self._columns.items():
-            columns[name] = _value(record, kind) if name in record.given else None
-            if type(columns[name]) is Problem:
-                return columns[name]
+            value = columns[name] = read(kind, given[name]) if name in given else None
+            if type(value) is Problem:
+                return value
         brought: dict[str, dict[str, Any]] = {}
-        for name, kind in self._brought.items():
-            if name in record.given:
-                value = brought.setdefault(self._table_of[name], {})[name] = _value(record, kind)
-                if type(value) is Problem:
-                    return value
+        if not self._brought.keys().isdisjoint(given):
+            for name, kind in self._brought.items():
+                if name in given:
+                    value = brought.setdefault(self._table_of[name], {})[name] = read(kind, given[name])
+                    if type(value) is Problem:
+                        return value
         if self._time is not None:
             as_of_us = columns[self._time] = now_us if columns[self._time] is None else columns[self._time]
             if since_us is not None and as_of_us < since_us:
@@ -103,16 +106,16 @@ class NewRowSchema:
         return NewRow(columns, brought)
 
 
-def _value(record: SpineRow, field: RowField) -> Any:
-    given = record.given[field.name]
-    if record.how == "text":
-        return field.take_text(given)
-    if record.how == "values":
-        return field.take(given)
+def _read_json(field: RowField, given: msgspec.Raw) -> Any:
     try:
         return field.take(_decode(given))
     except (msgspec.DecodeError, ValueError, RecursionError):
         return Problem(400, "bad-record", f"{field.name}: expected JSON that can be read", field=field.name)
+
+
+_READERS: dict[How, Callable[[RowField, Any], Any]] = {
+    "text": RowField.take_text, "values": RowField.take, "json": _read_json,
+}  # fmt: skip
 
 
 def _before_history(time: str, since_us: int) -> Problem:

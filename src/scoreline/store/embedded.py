@@ -79,8 +79,13 @@ class EmbeddedStore(Opened):
             for name, key, as_of_us in wanted:
                 table = tables[name]
                 begin = state_key(table.number, key)
+                state = None
                 at = newest_at(cursor, begin, as_of_us if table.is_timed else UNTIMED_US)
-                found.append(None if at is None else self._state(table, key, at, cursor.value()))
+                if at is not None:
+                    row = self._decode(cursor.value())
+                    if row[: table.width] == [*key]:
+                        state = State(*at, row[table.width :])
+                found.append(state)
         return found
 
     def trail(self, wanted: Wanted) -> list[State]:

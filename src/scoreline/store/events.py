@@ -133,13 +133,17 @@ class EventLog(Opened):
         ----------
         timed : table -> whether its rows happen in time
         """
-        with (self._env or self._open()).begin() as transaction, transaction.cursor() as cursor:
-            found: list[Arrived | None] = []
-            for table, key, as_of_us in wanted:
-                number = self._number_of(transaction, table)
-                begin = b"" if number is None else state_key(number, key)
-                at = newest_at(cursor, begin, as_of_us if timed[table] else UNTIMED_US) if begin else None
-                found.append(None if at is None else (*at, self._event(transaction, at[1]).values))
+        found: list[Arrived | None] = [None] * len(wanted)
+        with (self._env or self._open()).begin() as transaction:
+            if transaction.get(_TABLE) is None:  # nothing has come yet
+                return found
+            with transaction.cursor() as cursor:
+                for place, (table, key, as_of_us) in enumerate(wanted):
+                    number = self._number_of(transaction, table)
+                    if number is not None:
+                        at = newest_at(cursor, state_key(number, key), as_of_us if timed[table] else UNTIMED_US)
+                        if at is not None:
+                            found[place] = (*at, self._event(transaction, at[1]).values)
         return found
 
     def trail(self, table: str, key: tuple[str | int, ...]) -> list[tuple[int, int, dict[str, Any]]]:

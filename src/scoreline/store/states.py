@@ -89,7 +89,7 @@ def prefix_of(number: int) -> bytes:
 
 def state_key(number: int, key: Sequence[str | int]) -> bytes:
     """Return what the states of one key begin with; no other key's do."""
-    return prefix_of(number) + encode_key(key, MAX_STATE_KEY_BYTES)
+    return _PREFIXES[number] + encode_key(key, MAX_STATE_KEY_BYTES)
 
 
 def suffix_of(time_us: int, order: int) -> bytes:
@@ -101,16 +101,12 @@ def newest_at(cursor: Any, begin: bytes, as_of_us: int) -> tuple[int, int] | Non
     """Place an LMDB cursor on the newest state at or before a moment; return its time and order, None without one."""
     if not cursor.set_range(begin + _moment.pack(LATEST_US - as_of_us)):
         return None
-    key = cursor.key()
-    if not key.startswith(begin) or len(key) != len(begin) + SUFFIX_BYTES:
-        return None
-    time, order = _suffix.unpack_from(key, len(begin))
-    return LATEST_US - time, LAST - order
+    return time_and_order(cursor.key(), begin)
 
 
 def time_and_order(key: bytes, begin: bytes) -> tuple[int, int] | None:
     """Return time and order of a state's key, None where it is not one of the key that `begin` stands for."""
-    if not key.startswith(begin) or len(key) != len(begin) + SUFFIX_BYTES:
+    if key[:-SUFFIX_BYTES] != begin:
         return None
-    time, order = _suffix.unpack_from(key, len(begin))
+    time, order = _suffix.unpack(key[-SUFFIX_BYTES:])
     return LATEST_US - time, LAST - order
