@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import json
 from dataclasses import replace
 
 import pytest
-from servers import JSON, copy_app, folders, keys_of, run, serving, write_sample
+from cards import copy_cards, made_cards
+from servers import JSON, copy_app, folders, keys_of, open_service, run, serving, settings_for, write_sample
 
+from scoreline.app.load import load_app
 from scoreline.errors import StampError
 from scoreline.inference.parity import parity_lines, run_parity
 from scoreline.predictor import NewRows, StoredScorer
@@ -177,6 +181,56 @@ def test_over_http_on_20_000_orders_with_ties_late_events_nulls_and_duplicates(t
         assert (code, said.out.splitlines()[-1]) == (0, "  no difference"), said.out
         assert said.out.startswith("parity: 20,000 rows, 7 features and every reply field compared")
     assert run(["parity", *folders(app), "--port", str(server.port)]) == 1
+
+
+@pytest.fixture
+def cards(tmp_path_factory, tmp_path):
+    """Give the small app of cards with its server, a copy of its own."""
+    folder = copy_cards(made_cards(tmp_path_factory), tmp_path / "cards")
+    with contextlib.redirect_stdout(io.StringIO()):
+        service = open_service(settings_for(folder, tmp_path / "state"))
+
+    def send(records, query):
+        return json.loads(answer(service, "POST", "/invocations", JSON, json.dumps(records).encode(), query).body)
+
+    return folder, send
+
+
+def test_requests_that_bring_their_fields_get_what_the_table_has(cards):
+    folder, send = cards
+    report = run_parity(load_app(folder), folder / "data", folder / "results", send)
+    assert (report.rows, report.features, report.differences, report.refused) == (400, 11, {}, 0)
+
+
+def test_a_reference_table_that_is_not_the_tables_own_is_named(cards):
+    folder, send = cards
+
+    def stale(records, query):
+        return [
+            {**reply, "explanation": {"rows": [_plus_fee(row) for row in reply["explanation"]["rows"]]}}
+            if "explanation" in reply else {**reply, "odds": 0.123}
+            for reply in send(records, query)
+        ]  # fmt: skip
+
+    report = run_parity(load_app(folder), folder / "data", folder / "results", stale)
+    assert set(report.differences) == {"fee", "reply field odds"}
+    assert report.differences["fee"].first[1:] in [(0, 5), (95, 100), (25.5, 30.5), (450, 455)]
+
+
+def _plus_fee(row):
+    fee = row["features"]["fee"]
+    return {**row, "features": {**row["features"], "fee": None if fee is None else fee + 5}}
+
+
+def test_rows_that_no_client_could_send_are_counted_apart(cards):
+    folder, send = cards
+    history = folder / "data/history.csv"
+    history.write_text(history.read_text().replace(",own,", ",boat,", 1))
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert run(["feature", *folders(folder)]) == 0
+    report = run_parity(load_app(folder), folder / "data", folder / "results", send)
+    assert (report.rows, report.beyond, report.is_good) == (399, 1, True)
+    assert "1 rows are none that a client could send; the first: person_id='H" in "\n".join(parity_lines(report))
 
 
 def test_without_a_feature_table_nothing_is_compared(tmp_path, order_triage):

@@ -177,8 +177,13 @@ def test_a_card_that_there_is_not_is_named_beside_the_others(ask):
         ({}, "top=0", None, "query, top: expected a whole number above 0"),
         ({}, "top=three", None, "query, top: expected a whole number above 0"),
         ({}, "top=", None, "query, top: expected a whole number above 0"),
-        ({}, "tip=3", None, "query: there is no option of that name. Did you mean 'top'? Expected top or card_ids."),
-        ({}, "top=1&verbose=1", None, "query: there is no option of that name. Expected top or card_ids."),
+        (
+            {},
+            "tip=3",
+            None,
+            "query: there is no option of that name. Did you mean 'top'? Expected top, card_ids or explain.",
+        ),
+        ({}, "top=1&verbose=1", None, "query: there is no option of that name. Expected top, card_ids or explain."),
         ({}, "", "top=-1", f"{ATTRIBUTES}, top: expected a whole number above 0"),
         ({"top": 1}, "top=x", None, "query, top: expected a whole number above 0"),
     ],
@@ -305,3 +310,52 @@ def test_ping_does_not_mind_old_tables(aged):
 
 def test_every_card_of_the_catalogue_is_there_for_a_student(ask):
     assert sorted(ids(ask({**PERSON, "student": True}))) == [row[0] for row in CARDS[1:]]
+
+
+# Why
+
+
+def explained(ask, query="", **record):
+    reply = ask({**PERSON, **record}, query=query)
+    assert reply.status == 200, reply
+    return reply.json()["explanation"]["rows"]
+
+
+def test_each_entry_is_explained_in_the_order_of_the_reply(ask):
+    rows = explained(ask, explain=True)
+    assert [row["card_id"] for row in rows] == ALL
+    told = rows[-1]["features"]
+    assert told["income"] == {"value": 60000.0, "from": "the request"}
+    assert told["margin"] == {"value": -20.0, "function_of": ["score", "min_score"]}
+    assert told["fee"] == {
+        "value": 450.0, "table": "cards", "from": "the reference table in memory", "key": {"card_id": "elm"},
+    }  # fmt: skip
+    assert (told["minimum_income"]["value"], told["minimum_income"]["key"]) == (80000.0, {"issuer": "West"})
+    assert rows[-1]["decided"] == [
+        {
+            "head": "issuer_rule", "rule": "low_income", "then": "No", "held": ["income < minimum_income"],
+            "otherwise": {"rule": "none", "then": "Yes"}, "instead": [],
+        }
+    ]  # fmt: skip
+
+
+def test_a_card_asked_for_that_is_left_out_is_explained_too(ask):
+    rows = explained(ask, explain=True, card_ids=["dogwood", "alder"])
+    assert [(row["card_id"], row.get("left_out_by")) for row in rows] == [("alder", None), ("dogwood", "is_open")]
+    assert rows[1]["features"]["is_open"]["value"] is False
+
+
+def test_explain_is_an_option_of_a_query_too_and_is_off_without(ask):
+    assert "explanation" not in ask(PERSON).json()
+    assert "explanation" not in ask({**PERSON, "explain": False}).json()
+    [row] = explained(ask, "explain=values&top=1")
+    assert (set(row), row["features"]["margin"]) == ({"card_id", "features"}, 400.0)
+    refused = ask(PERSON, query="explain=perhaps")
+    assert (refused.status, refused.json()["detail"]) == (
+        400, "query, explain: expected one of false, true, 1, values",
+    )  # fmt: skip
+
+
+def test_one_record_of_several_is_explained_where_it_asks(ask):
+    replies = ask([PERSON, {**PERSON, "explain": True}]).json()
+    assert ["explanation" in reply for reply in replies] == [False, True]

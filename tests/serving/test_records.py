@@ -294,7 +294,7 @@ def test_a_top_that_is_no_number_above_0_is_refused(top):
 def test_an_unknown_option_is_refused_with_a_hint_where_nobody_else_puts_any():
     found = SCHEMA.read_options({"card_id": "a"}, "query", strict=True)
     assert found.detail == (
-        "query: there is no option of that name. Did you mean 'card_ids'? Expected top or card_ids."
+        "query: there is no option of that name. Did you mean 'card_ids'? Expected top, card_ids or explain."
     )
     assert SCHEMA.read_options({"card_id": "a", "trace": "x"}, "header", strict=False) == Options()
 

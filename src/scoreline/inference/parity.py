@@ -16,16 +16,14 @@ import pyarrow.parquet as pq
 from scoreline.app.columns import Category, ColumnType
 from scoreline.app.declaration import App
 from scoreline.app.moments import moment_of
-from scoreline.errors import InferenceError
 from scoreline.features.engines.embedded import EmbeddedEngine
 from scoreline.features.plan import Plan, make_plan
 from scoreline.features.stamp import PARQUET_FILE, check_plan, read_stamp
+from scoreline.inference.replay import Replay, is_problem, replay_of
 from scoreline.progress import Progress
 from scoreline.tables.read import TableFile
 
 AT_ONCE = 200  # records a request
-ORIGIN, EXPLANATION = "features_from", "explanation"
-_AS_NEW, _AS_KNOWN = "features_from=live&explain=values", "explain=values"
 _ALIKE_ROWS = 3  # so many that are off by the same say that all are
 Ask = Callable[[Sequence[Mapping[str, Any]], str], Sequence[Mapping[str, Any]]]  # records, query -> replies
 
@@ -63,6 +61,7 @@ class ParityReport:
     ----------
     differences : feature or reply field -> what differs
     refused : replies that were problems: the first one's detail
+    beyond : rows that no client could send, and so were not compared: why the first
     """
 
     rows: int = 0
@@ -70,18 +69,21 @@ class ParityReport:
     differences: dict[str, Difference] = field(default_factory=dict)
     refused: int = 0
     first_refusal: str = ""
+    beyond: int = 0
+    first_beyond: str = ""
 
     @property
     def is_good(self) -> bool:
-        """Whether every row was answered and nothing differs."""
-        return not self.differences and not self.refused
+        """Whether rows were compared, all but those that no client could send, and nothing differs."""
+        return self.rows > 0 and not self.differences and not self.refused
 
 
 def run_parity(app: App, data: Path, results: Path, ask: Ask, *, rows: int | None = None) -> ParityReport:
     """Replay rows of the feature table through a server, as if they were new.
 
     Every feature is compared with the feature table, value by value and type by type, and every field of the reply
-    with the reply that the server gives by key.
+    with the reply that the server gives by key; where the app declares its request, what the heads say with the
+    reply to their inputs as the table has them.
 
     Parameters
     ----------
@@ -94,17 +96,12 @@ def run_parity(app: App, data: Path, results: Path, ask: Ask, *, rows: int | Non
         There is no feature table, or it is of another `app.py`.
     TableError
         The spine's file can't be read.
-    InferenceError
-        The app has no online store, or the spine's file is not that which the feature table was made from.
     """
-    plan = make_plan(app)
-    if app.new_row is None:
-        raise InferenceError(f"app '{app.name}': its requests bring all that features need; there is nothing to replay")
+    plan, replay = make_plan(app), replay_of(app)
     stamp = read_stamp(results)
     check_plan(stamp, plan, results)
     wanted = stamp.rows if rows is None else min(rows, stamp.rows)
     report = ParityReport(features=len(plan.features))
-    sent = (app.spine.spec.key, app.new_row.time, tuple(app.new_row.columns))
     with (
         tempfile.TemporaryDirectory(prefix="scoreline-") as work,
         EmbeddedEngine(Path(work), threads=1) as engine,
@@ -113,7 +110,7 @@ def run_parity(app: App, data: Path, results: Path, ask: Ask, *, rows: int | Non
         engine.load(TableFile(plan.spine, data), unique_key=True)
         pairs = zip(_table_rows(results), _spine_rows(engine, plan), strict=True)
         for some in _batches(_spread(pairs, stamp.rows, wanted)):
-            _compare(plan, sent, some, ask, report)
+            _compare(plan, replay, some, ask, report)
             progress.advance(len(some))
     return report
 
@@ -128,29 +125,31 @@ def parity_lines(report: ParityReport) -> list[str]:
         lines.append(f"    the first: {key}: the table has {table!r}, live it is {live!r}")
     if report.refused:
         lines.append(f"  {report.refused:,} rows were not answered; the first: {report.first_refusal}")
+    if report.beyond:
+        lines.append(f"  {report.beyond:,} rows are none that a client could send; the first: {report.first_beyond}")
     return [*lines, "  no difference" if report.is_good else "  the live road does not answer as the table does"]
 
 
-def _compare(plan: Plan, sent: Any, rows: Sequence[tuple[Any, Any]], ask: Ask, report: ParityReport) -> None:
-    key, time, columns = sent
-    new = [
-        {name: row[name] for name in (*key, *columns)} | ({} if time is None else {time: f"{row[time].isoformat()}Z"})
-        for _, row in rows
-    ]
-    live = ask(new, _AS_NEW)
-    known = ask([{name: row[name] for name in key} for _, row in rows], _AS_KNOWN)
+def _compare(plan: Plan, replay: Replay, rows: Sequence[tuple[Any, Any]], ask: Ask, report: ParityReport) -> None:
+    live = ask([replay.as_new(row) for _, row in rows], replay.as_new_query)
+    known = ask([replay.as_known(table, row) for table, row in rows], replay.as_known_query)
     for (table, row), as_new, as_known in zip(rows, live, known, strict=True):
-        report.rows += 1
-        shown = ", ".join(f"{name}={row[name]!r}" for name in key)
-        refused = next((reply for reply in (as_new, as_known) if EXPLANATION not in reply), None)
-        if refused is not None:
-            report.refused += 1
-            report.first_refusal = report.first_refusal or f"{shown}: {refused.get('detail')}"
+        shown = ", ".join(f"{name}={row[name]!r}" for name in plan.spine.key)
+        if replay.is_beyond(as_new):
+            report.beyond += 1
+            report.first_beyond = report.first_beyond or f"{shown}: {as_new.get('detail')}"
             continue
-        _compare_features(plan, shown, table, as_new[EXPLANATION]["features"], report)
-        for name in as_known:
-            if name not in (ORIGIN, EXPLANATION) and not _same(as_known[name], as_new.get(name)):
-                _note(report, f"reply field {name}", "value", (shown, as_known[name], as_new.get(name)))
+        report.rows += 1
+        features = replay.features(as_new)
+        if features is None or is_problem(as_known):
+            report.refused += 1
+            why = (as_known if features is not None else as_new).get("detail", "without its features")
+            report.first_refusal = report.first_refusal or f"{shown}: {why}"
+            continue
+        _compare_features(plan, shown, table, features, report)
+        for name, expected, got in replay.fields(as_known, as_new):
+            if not _same(expected, got):
+                _note(report, f"reply field {name}", "value", (shown, expected, got))
 
 
 def _compare_features(

@@ -104,6 +104,25 @@ def run_inference(
     return report
 
 
+def requests_of(app: App, data: Path, wanted: str) -> list[dict[str, Any]]:
+    """Return the records of a declared request's file whose first key column is this.
+
+    Raises
+    ------
+    TableError
+        The file can't be read.
+    InferenceError
+        There is no such record.
+    """
+    spec = _sent(app)
+    with tempfile.TemporaryDirectory(prefix="scoreline-") as work, EmbeddedEngine(Path(work), threads=1) as engine:
+        engine.load(TableFile(spec, data), unique_key=True)
+        rows = [row for row in _rows(app, engine) if str(row[spec.key[0]]) == wanted]
+    if not rows:
+        raise InferenceError(f"no row of table {spec.name} has {spec.key[0]}={wanted!r}; give a record with --record")
+    return [{name: row[name] for name in _fields(app)} for row in rows]
+
+
 def _same_features(client: Client, results: Path) -> bool:
     """Whether the server answers from the feature table that is here, or there is none to compare."""
     here = feature_table_of(results)

@@ -1,7 +1,7 @@
 """From records to replies: features, heads, reply. No HTTP, no files; pure over what it is given."""
 
 from scoreline.predictor.direct import InputRow, InputScorer
-from scoreline.predictor.explain import Trail
+from scoreline.predictor.explain import Level, Trail
 from scoreline.predictor.heads import Outputs, Predictor, check_golden
 from scoreline.predictor.live import LiveScorer, Options, Sent
 from scoreline.predictor.new_rows import NewRow, NewRows, StateSource
@@ -12,6 +12,7 @@ __all__ = [
     "InputRow",
     "InputScorer",
     "Key",
+    "Level",
     "LiveScorer",
     "Missing",
     "NewRow",

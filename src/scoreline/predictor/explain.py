@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from scoreline.app.columns import ColumnType, Time
@@ -60,48 +60,66 @@ class Explainer:
         new : the new row that it was made of; None: it is the feature table's
         """
         known = dict(zip(self._columns, row, strict=True))
-        names = [feature.name for feature in self._plan.features]
-        if level == "values":
-            return {"features": {name: self._written(name, known[name]) for name in names}}
         sent = {**known, **({} if new is None else new.columns)}
         as_of_us = UNTIMED_US if self._time is None else sent[self._time]
         brought = {} if new is None else new.brought
+        as_of = {} if self._time is None or level == "values" else {"as_of": written(as_of_us)}
+
+        def source_of(feature: Feature) -> dict[str, Any]:
+            if isinstance(feature.source, Column):
+                return {"from": str(feature.source)}
+            join = self._join_of[feature.name]
+            if join.table.name in brought:
+                return {"table": join.table.name, "from": "the request"}
+            if join.table.reference is not None:
+                return _from_reference(join, sent)
+            key = tuple(sent.get(part) for part in join.table.key)
+            if None in key:
+                return {"table": join.table.name, "row": None}
+            return _from_trail(join, Wanted(join.table.name, key, as_of_us), trail)  # type: ignore[arg-type]
+
+        return {**as_of, **self._told(known, level, source_of)}
+
+    def explain_sent(self, features: Mapping[str, Any], sent: Mapping[str, Any], level: Level) -> dict[str, Any]:
+        """Return the explanation of a row that is a request, or a request and a row of a reference table.
+
+        Parameters
+        ----------
+        features : name -> plain value, of all features
+        sent : the columns of the spine that it has
+        """
+
+        def source_of(feature: Feature) -> dict[str, Any]:
+            if isinstance(feature.source, Column):
+                return {"from": "the request"}
+            return _from_reference(self._join_of[feature.name], {**features, **sent})
+
+        return self._told(features, level, source_of)
+
+    def _told(
+        self, known: Mapping[str, Any], level: Level, source_of: Callable[[Feature], dict[str, Any]]
+    ) -> dict[str, Any]:
+        values = {feature.name: self._written(feature.name, known[feature.name]) for feature in self._plan.features}
+        if level == "values":
+            return {"features": values}
         features = {
             feature.name: {
-                "value": self._written(feature.name, known[feature.name]),
-                **self._source_of(feature, sent, as_of_us, brought, trail),
+                "value": values[feature.name],
+                **({"function_of": list(feature.arguments)} if feature.is_function else source_of(feature)),
             }
             for feature in self._plan.features
         }
         encoded = self._inputs.encode_one([known[name] for name in self._inputs.names])
-        as_of = {} if self._time is None else {"as_of": written(as_of_us)}
-        return {**as_of, "features": features, "decided": [rules.explain(encoded) for rules in self._rules]}
-
-    def _source_of(
-        self,
-        feature: Feature,
-        sent: Mapping[str, Any],
-        as_of_us: int,
-        brought: Mapping[str, Mapping[str, Any]],
-        trail: Trail,
-    ) -> dict[str, Any]:
-        if isinstance(feature.source, Column):
-            return {"from": str(feature.source)}
-        if feature.is_function:
-            return {"function_of": list(feature.arguments)}
-        join = self._join_of[feature.name]
-        name, spec = join.table.name, join.table
-        if name in brought:
-            return {"table": name, "from": "the request"}
-        if spec.reference is not None:
-            return {"table": name, "from": "the reference table in memory"}
-        key = tuple(sent.get(part) for part in spec.key)
-        if None in key:
-            return {"table": name, "row": None}
-        return _from_trail(join, Wanted(name, key, as_of_us), trail)  # type: ignore[arg-type]
+        return {"features": features, "decided": [rules.explain(encoded) for rules in self._rules]}
 
     def _written(self, name: str, value: Any) -> Any:
         return written(value) if isinstance(self._types[name], Time) and value is not None else value
+
+
+def _from_reference(join: Join, sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Say by which key a row of a reference table is found, as that is in memory now."""
+    key = {part: sent.get(part) for part in join.table.key}
+    return {"table": join.table.name, "from": "the reference table in memory", "key": key}
 
 
 def _from_trail(join: Join, wanted: Wanted, trail: Trail) -> dict[str, Any]:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 
-from scoreline.app.arrays import Array, as_array, as_plain, call_function, locked
+from scoreline.app.arrays import Array, as_array, as_plain, locked
 from scoreline.app.columns import Category
 from scoreline.app.declaration import App
-from scoreline.app.features import Feature, Lookup, key_of, live_order
 from scoreline.app.reply import LIVE, Count, Echo, FeaturesFrom, Ranked
 from scoreline.app.table import Column
 from scoreline.model.artifact import Artifact
 from scoreline.model.inputs import Inputs, Matrix, inputs_of
+from scoreline.predictor.explain import Explainer, Level
 from scoreline.predictor.heads import Predictor, SingleRow
+from scoreline.predictor.live_features import Arrays, LiveFeatures
 from scoreline.predictor.reference import ReferenceData
 from scoreline.predictor.replies import Scored, as_dicts, as_lists, as_written, chances_of, writers_of
-
-Arrays = dict[str, Array]
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Options:
     top: int | None = None
     keys: tuple[str | int, ...] | None = None
     live: bool = False
-    explain: Literal["", "values", "all"] = ""
+    explain: Level = ""
 
 
 @dataclass(frozen=True)
@@ -49,56 +48,6 @@ class Sent:
 
     values: tuple[Any, ...]
     options: Options = Options()
-
-
-class LiveFeatures:
-    """Makes features from fields; an array has one value (of the record) or one for each row.
-
-    Parameters
-    ----------
-    tables : name -> reference table
-    only : names of the features to make; None: all
-
-    Attributes
-    ----------
-    steps : each feature to make, in order, and what it is made from: names, and whether each is a column of the spine
-    """
-
-    def __init__(self, app: App, tables: Mapping[str, ReferenceData], only: Collection[str] | None = None) -> None:
-        self._tables = tables
-        order = live_order(app.feature_list)
-        self._names = {feature.name for feature in order}
-        self._spine = frozenset(app.spine.spec.columns)
-        self.steps = [
-            (feature, [(name, self._is_column(feature, name)) for name in _makings(feature)])
-            for feature in order
-            if only is None or feature.name in only
-        ]
-
-    def extend(self, columns: Arrays, known: Arrays) -> Arrays:
-        """Return the `known` features and all that can be made from them and `columns` of the spine."""
-        features = dict(known)
-        for feature, makings in self.steps:
-            if feature.name not in features:
-                taken = [(columns if is_column else features).get(name) for name, is_column in makings]
-                if all(array is not None for array in taken):
-                    features[feature.name] = locked(self._make(feature, cast(list[Array], taken)))
-        return features
-
-    def _is_column(self, feature: Feature, name: str) -> bool:
-        """Whether a making is a column of the spine, as engines take it, rather than the feature of that name."""
-        if isinstance(feature.source, Lookup):  # a table is matched by the spine's own column where there is one
-            return name in self._spine
-        return isinstance(feature.source, Column) or name == feature.name or name not in self._names
-
-    def _make(self, feature: Feature, makings: list[Array]) -> Array:
-        if isinstance(feature.source, Column):
-            return makings[0]
-        if isinstance(feature.source, Lookup):
-            column = feature.source.column
-            return self._tables[column.table.spec.name].lookup(column.name, _alike(makings))
-        alike = _alike(makings)
-        return call_function(feature, dict(zip(feature.arguments, alike, strict=True)), len(alike[0]))
 
 
 class LiveScorer:
@@ -118,6 +67,7 @@ class LiveScorer:
         self._types = app.feature_types
         self._fields = request.table.spec.columns
         self._live = LiveFeatures(app, tables)
+        self._explainer = Explainer(app, ())
         self._inputs = inputs_of(app)
         self._each = None if request.each is None else tables[request.each.spec.name]
         ranked = [(name, given) for name, given in app.reply_fields.items() if isinstance(given, Ranked)]
@@ -147,9 +97,13 @@ class LiveScorer:
         ----------
         options : for records without options of their own
         """
-        if self._each is None:
-            return self._score_rows(records) if records else []
-        return [self._score_each(self._each, record, options) for record in records]
+        if self._each is not None:
+            return [self._score_each(self._each, record, options) for record in records]
+        replies = self._score_rows(records) if records else []
+        for place, record in enumerate(records):
+            if level := record.options.explain or options.explain:
+                replies[place]["explanation"] = self._explain_row(record, level)
+        return replies
 
     def of_all_rows(self) -> LiveScorer:
         """Return a scorer that leaves out no row of the reference table, whatever `where` says."""
@@ -213,10 +167,42 @@ class LiveScorer:
                 matrix[:, self._inputs.position(name)] = _codes(self._inputs, name, values)
         outputs = as_lists(self._predictor.predict(matrix)) if len(chosen) else {name: [] for name in self._heads}
         top = record.options.top if record.options.top is not None else options.top
-        entries = self._entries(each, features, chosen, outputs, top)
+        entries, rows = self._entries(each, features, chosen, outputs, top)
         counts = {"offered": len(chosen), "left_out": len(wanted) - len(chosen)}
         reply = {name: _outer(given, sent, counts, entries) for name, given in self._reply.items()}
-        return reply if not unknown else {**reply, f"unknown_{self._request.select}": unknown}
+        if unknown:
+            reply[f"unknown_{self._request.select}"] = unknown
+        if level := record.options.explain or options.explain:
+            left_out = sorted(set(wanted.tolist()).difference(chosen.tolist())) if keys is not None else []
+            reply["explanation"] = {"rows": self._explain_each(each, sent, features, rows, left_out, level)}
+        return reply
+
+    def _explain_row(self, record: Sent, level: Level) -> dict[str, Any]:
+        """Explain a record that is one row."""
+        sent = dict(zip(self._fields, record.values, strict=True))
+        with np.errstate(all="ignore"):
+            features = self._live.extend(_arrays({name: [value] for name, value in sent.items()}, self._fields), {})
+        raw = _Raw(features, self._types, None)
+        return self._explainer.explain_sent({name: raw(name)[0] for name in self._types}, sent, level)
+
+    def _explain_each(
+        self,
+        each: ReferenceData,
+        sent: Mapping[str, Any],
+        features: Arrays,
+        rows: Sequence[int],
+        left_out: Sequence[int],
+        level: Level,
+    ) -> list[dict[str, Any]]:
+        """Explain a record with each of these rows of the reference table: those replied, then those left out."""
+        told, (key,), both = [], each.spec.key, [*rows, *left_out]
+        raw = _Raw(features, self._types, both)
+        for place, row in enumerate(both):
+            known = {name: raw(name)[place] for name in self._types}
+            why = {"left_out_by": self._request.where} if place >= len(rows) else {}
+            its = {**sent, key: each.keys[row]}
+            told.append({key: each.keys[row], **why, **self._explainer.explain_sent(known, its, level)})
+        return told
 
     def _where(self, features: Arrays, wanted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         if self._request.where is None:
@@ -233,8 +219,8 @@ class LiveScorer:
         chosen: np.ndarray[Any, Any],
         outputs: Mapping[str, list[Any] | None],
         top: int | None,
-    ) -> list[dict[str, Any]]:
-        """Return the entries of the ranked list, best first, `top` of them at the most."""
+    ) -> tuple[list[dict[str, Any]], list[int]]:
+        """Return the entries of the ranked list and their rows, best first, `top` of them at the most."""
         assert self._ranked is not None
         chances = self._by(outputs)
         best = np.arange(len(chosen))
@@ -246,7 +232,7 @@ class LiveScorer:
         scored = Scored(
             len(rows), taken, lambda name: [self._echo[name][row] for row in rows], _Raw(features, self._types, rows)
         )
-        return as_dicts(self._writers, scored)
+        return as_dicts(self._writers, scored), rows
 
 
 class _Raw:
@@ -277,20 +263,8 @@ def _plain_columns(app: App, inputs: Inputs) -> list[int] | None:
     return [fields.index(source.name) for source in sources if isinstance(source, Column)]
 
 
-def _makings(feature: Feature) -> tuple[str, ...]:
-    if isinstance(feature.source, Column):
-        return (feature.source.name,)
-    return feature.arguments if feature.is_function else key_of(feature)
-
-
 def _arrays(values: Mapping[str, Sequence[Any]], types: Mapping[str, Any]) -> Arrays:
     return {name: locked(as_array(values[name], kind)) for name, kind in types.items()}
-
-
-def _alike(arrays: Sequence[Array]) -> list[Array]:
-    """Stretch arrays of one value to the length of the others."""
-    rows = max([len(array) for array in arrays])
-    return [array if len(array) == rows else locked(np.repeat(array, rows)) for array in arrays]
 
 
 def _codes(inputs: Inputs, name: str, values: Array) -> Array:

@@ -13,7 +13,7 @@ from scoreline.app.declaration import App
 from scoreline.app.features import Feature
 from scoreline.app.table import Column
 from scoreline.features.plan import Join, make_plan
-from scoreline.predictor.live import LiveFeatures
+from scoreline.predictor.live_features import LiveFeatures
 from scoreline.predictor.one_row import OneRow
 from scoreline.predictor.reference import ReferenceData
 from scoreline.store.states import UNTIMED_US, State, StateTable, Wanted

@@ -9,7 +9,7 @@ from typing import Any
 from scoreline.app.arrays import Array, call_function, maker_of_one, plain_of_one
 from scoreline.app.declaration import App
 from scoreline.app.features import Feature, Lookup
-from scoreline.predictor.live import LiveFeatures
+from scoreline.predictor.live_features import LiveFeatures
 from scoreline.predictor.reference import ReferenceData
 
 Plain = dict[str, Any]

@@ -187,7 +187,7 @@ def _options(service: Service, headers: Headers, query: str) -> Options | Proble
     if service.schema.new_rows is not None:
         asked = dict(parse_qsl(query, keep_blank_values=True)) if query else {}
         return service.schema.new_rows.read_options(asked) if asked else Options()
-    if service.schema.select is None:
+    if not query and service.schema.select is None:
         return Options()
     asked = dict(parse_qsl(query, keep_blank_values=True))
     attributes = headers.get(ATTRIBUTES) or ""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from scoreline.app.columns import Boolean, Category, ColumnType, Integer, Number
-from scoreline.predictor import InputRow, Key, Sent
+from scoreline.predictor import InputRow, Key, Level, Sent
 from scoreline.serving.problems import Problem
 
 INT64 = range(-(2**63), 2**63)
@@ -19,6 +19,7 @@ KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number",
 Manner = Literal["key", "request", "inputs", "row"]
 How = Literal["values", "text", "json"]
 EXPLAIN = "explain"  # in a record or a query: tell how the reply came about
+EXPLAIN_LEVELS: dict[str, Level] = {"false": "", "true": "all", "1": "all", "values": "values"}
 _EXACT = 2**53  # beyond it floats leave out whole numbers
 _SHOWN = 40  # characters of a number that is out of range
 _TYPES: dict[type[ColumnType], Any] = {Integer: int, Number: float, Boolean: bool}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -12,10 +12,9 @@ from scoreline.app.declaration import App
 from scoreline.app.moments import moment_of, written
 from scoreline.app.reply import LIVE, ORIGINS, TABLE
 from scoreline.predictor import Missing, NewRow, Options
-from scoreline.serving.kinds import EXPLAIN, Field, How, SpineRow, kind_of
+from scoreline.serving.kinds import EXPLAIN, EXPLAIN_LEVELS, Field, How, SpineRow, kind_of
 from scoreline.serving.problems import Problem
 
-_LEVELS: dict[str, Literal["", "values", "all"]] = {"false": "", "true": "all", "1": "all", "values": "values"}
 _decode = msgspec.json.Decoder().decode
 
 
@@ -64,9 +63,9 @@ class NewRowSchema:
         origin, explain = asked.get("features_from", TABLE), asked.get(EXPLAIN, "false")
         if origin not in ORIGINS:
             return Problem(400, "bad-option", f"query, features_from: expected {' or '.join(ORIGINS)}")
-        if explain not in _LEVELS:
-            return Problem(400, "bad-option", f"query, {EXPLAIN}: expected one of {', '.join(_LEVELS)}")
-        return Options(live=origin == LIVE, explain=_LEVELS[explain])
+        if explain not in EXPLAIN_LEVELS:
+            return Problem(400, "bad-option", f"query, {EXPLAIN}: expected one of {', '.join(EXPLAIN_LEVELS)}")
+        return Options(live=origin == LIVE, explain=EXPLAIN_LEVELS[explain])
 
     def read(self, record: SpineRow, now_us: int, since_us: int | None) -> NewRow | Missing | Problem:
         """Return the row that a record is.

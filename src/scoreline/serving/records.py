@@ -17,8 +17,10 @@ from scoreline.app.declaration import App
 from scoreline.app.reply import of_heads
 from scoreline.errors import did_you_mean
 from scoreline.model.inputs import inputs_of
-from scoreline.predictor import Options, Sent
+from scoreline.predictor import Level, Options, Sent
 from scoreline.serving.kinds import (
+    EXPLAIN,
+    EXPLAIN_LEVELS,
     INT64,
     KINDS,
     LARGEST,
@@ -143,6 +145,7 @@ class RequestSchema:
         self.known = frozenset(known).union(*(kind.names for kind in self.kinds))
         self.counts = self._describe_counts()
         self._keys_alone = keys_alone
+        self._explains = not keys_alone and EXPLAIN not in types
         self._make_decoders(types, key)
 
     def decode_typed(self, body: bytes, *, is_list: bool) -> list[Any] | None:
@@ -169,7 +172,7 @@ class RequestSchema:
             return values
         if kind is self.request and (given := {name: record[name] for name in self._more if name in record}):
             return SpineRow(tuple(values), given, "values")
-        if kind is not self.request or self.select is None:
+        if kind is not self.request or self._keys_alone:
             return kind.make(tuple(values))
         options = self.options_in(record)
         return options if isinstance(options, Problem) else Sent(tuple(values), options)
@@ -200,8 +203,9 @@ class RequestSchema:
 
     def options_in(self, record: Mapping[str, Any]) -> Options | Problem:
         """Return the options among the names of a record, or of what wraps records."""
+        explain: Level = "all" if self._explains and record.get(EXPLAIN) is True else ""
         if self.select is None:
-            return Options()
+            return Options(explain=explain)
         name, kind = self.select
         top, keys = record.get("top"), record.get(name)
         if top is not None and (type(top) is not int or top < 1):
@@ -211,23 +215,26 @@ class RequestSchema:
             return Problem(400, "bad-option", f"{name}: expected at least one key", field=name)
         if keys is not None and (not isinstance(keys, list) or not all(type(key) is plain for key in keys)):
             return Problem(400, "bad-option", f"{name}: expected a list of {KINDS[plain]} keys", field=name)
-        return Options(top, None if keys is None else tuple(keys))
+        return Options(top, None if keys is None else tuple(keys), explain=explain)
 
     def read_options(self, given: Mapping[str, str], where: str, *, strict: bool) -> Options | Problem:
-        """Read `top` and the keys option from text, as a query string or a header has them.
+        """Read `explain`, `top` and the keys option from text, as a query string or a header has them.
 
         Parameters
         ----------
         strict : refuse names that are no option
         """
+        explain = EXPLAIN_LEVELS.get(given.get(EXPLAIN, "false"), "")
+        if strict and given.get(EXPLAIN, "false") not in EXPLAIN_LEVELS:
+            return Problem(400, "bad-option", f"{where}, {EXPLAIN}: expected one of {', '.join(EXPLAIN_LEVELS)}")
         if self.select is None:
-            return Options()
+            return Options(explain=explain)
         name, kind = self.select
         top, keys = given.get("top"), given.get(name)
-        if strict and (strangers := [other for other in given if other not in ("top", name)]):
-            hint = did_you_mean(strangers[0], ("top", name))
+        if strict and (strangers := [other for other in given if other not in ("top", name, EXPLAIN)]):
+            hint = did_you_mean(strangers[0], ("top", name, EXPLAIN))
             return Problem(
-                400, "bad-option", f"{where}: there is no option of that name.{hint} Expected top or {name}."
+                400, "bad-option", f"{where}: there is no option of that name.{hint} Expected top, {name} or {EXPLAIN}."
             )
         if top is not None and not (top.isascii() and top.isdigit() and int(top[:18]) > 0):
             return Problem(400, "bad-option", f"{where}, top: expected a whole number above 0", field="top")
@@ -240,7 +247,9 @@ class RequestSchema:
                     400, "bad-option", f"{where}, {name}: expected whole numbers parted by commas", field=name
                 )
             wanted = [int(key) for key in wanted]
-        return Options(None if top is None else int(top[:18]), None if wanted is None else tuple(wanted))
+        return Options(
+            None if top is None else int(top[:18]), None if wanted is None else tuple(wanted), explain=explain
+        )
 
     def _describe_counts(self) -> str:
         """Say how many values a record without names has, and which."""
@@ -264,6 +273,9 @@ class RequestSchema:
             some = Annotated[list[plain_type(self.select[1])], msgspec.Meta(min_length=1)]  # type: ignore[misc,valid-type]
             fields += [("option_keys", some | None, None)]
             rename |= {"option_top": "top", "option_keys": self.select[0]}
+        if self._explains:
+            fields += [("option_explain", bool | None, None)]
+            rename |= {"option_explain": EXPLAIN}
         more = [f"more_{index}" for index in range(len(self._more))]
         fields += [(field, msgspec.Raw, None) for field in more]  # not read before it is needed
         rename |= dict(zip(more, self._more, strict=True))
@@ -283,10 +295,11 @@ class RequestSchema:
                 return values
             given = {name: raw for name, raw in zip(self._more, more, strict=True) if raw is not None}
             return SpineRow(values, given, "json")
+        explain: Level = "all" if self._explains and record.option_explain else ""
         if self.select is None:
-            return Sent(values)
+            return Sent(values, Options(explain=explain) if explain else _NO_OPTIONS)
         keys = record.option_keys
-        return Sent(values, Options(record.option_top, None if keys is None else tuple(keys)))
+        return Sent(values, Options(record.option_top, None if keys is None else tuple(keys), explain=explain))
 
     def _kind_of(self, names: Mapping[str, Any]) -> RecordKind:
         """Return the kind that the fewest names are missing of; what the app asks for where both lack as many."""

@@ -11,6 +11,7 @@ from scoreline.app.reply import of_heads
 from scoreline.generations.parts import Parts
 from scoreline.model.inputs import inputs_of
 from scoreline.serving.codecs import NUMBERS_ALONE, reply_tables
+from scoreline.serving.kinds import EXPLAIN, EXPLAIN_LEVELS
 from scoreline.serving.openapi.bodies import predictions, reply_body, request_body, request_parts
 from scoreline.serving.openapi.examples import as_written, example_records, replies_to
 from scoreline.serving.openapi.schemas import (
@@ -140,14 +141,15 @@ def _invocations(
 def _query(app: App) -> dict[str, Any]:
     """Describe the options of a ranked reply, as a query string has them."""
     request = app.declared_request
-    if request is None or request.select is None:
+    if request is None:
         return {}
-    return {
-        "parameters": [
+    parameters = [_parameter(EXPLAIN, {"type": "string", "enum": list(EXPLAIN_LEVELS)}, "tell how a reply came about")]
+    if request.select is not None:
+        parameters += [
             _parameter("top", {"type": "integer", "minimum": 1}, "give the first so many alone"),
             _parameter(request.select, {"type": "string"}, "score these rows alone; keys parted by commas"),
         ]
-    }
+    return {"parameters": parameters}
 
 
 def _content(

@@ -23,9 +23,11 @@ from scoreline.app.reply import (
     ReplyField,
 )
 from scoreline.app.table import Table
+from scoreline.serving.kinds import EXPLAIN
 
 Schema = dict[str, Any]
 INT64 = {"minimum": -(2**63), "maximum": 2**63 - 1}
+_EXPLAIN: Schema = {"type": "boolean", "description": "tell how the reply came about"}
 CHANCE: Schema = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
 
 
@@ -62,7 +64,7 @@ def request_schema(app: App) -> Schema:
         if fields[name].get("type") == "string":
             fields[name] |= {"minLength": 1}
     wanted = [name for name, kind in columns.items() if not kind.optional]
-    return _object(fields | options_schemas(app), wanted)
+    return _object({EXPLAIN: _EXPLAIN, **fields} | options_schemas(app), wanted)
 
 
 def _new_row_schemas(app: App) -> dict[str, Schema]:
@@ -72,7 +74,7 @@ def _new_row_schemas(app: App) -> dict[str, Schema]:
     time = {new.time: column_schema(Time(), nullable=True) | {"description": "default: now"}} if new.time else {}
     schemas = {**time, **{name: _any_category(kind) for name, kind in {**new.columns, **new.brought}.items()}}
     described = {name: {"description": "for a new row", **schema} for name, schema in schemas.items()}
-    return {"explain": {"type": "boolean", "description": "tell how the reply came about"}, **described}
+    return {EXPLAIN: _EXPLAIN, **described}
 
 
 def _any_category(kind: ColumnType) -> Schema:
@@ -115,9 +117,9 @@ def reply_schema(app: App, fields: Mapping[str, ReplyField], *, of_inputs: bool 
     properties = {name: _field_schema(app, given) for name, given in fields.items()}
     stale = {"type": "array", "items": {"type": "string"}, "description": "reference tables older than declared"}
     request = app.declared_request
-    unknown: Schema = {} if request is not None or of_inputs else {"explanation": {"type": "object"}}
+    unknown: Schema = {} if of_inputs else {"explanation": {"type": "object"}}
     if request is not None and request.each is not None and not of_inputs:
-        unknown = {f"unknown_{request.select}": {"type": "array", "items": _plain_key(request.each)}}
+        unknown[f"unknown_{request.select}"] = {"type": "array", "items": _plain_key(request.each)}
     return _object({**properties, **unknown, "stale": stale}, list(properties))
 
 
