@@ -7,13 +7,16 @@ Order triage, 2 workers, 16 connections. `table`: keys of the feature table. `li
 so that none is in the table, with time and quantity; features made from the rows of three tables. In turn on one
 server: requests/s, p99, and CPU time of all its processes for a request; then in one process, where nothing but
 `answer` is timed. Ingest: rows/s for each second of CPU time and of the clock, in batches of a thousand, each synced to
-disk; beside it the same keys and values put into a bare LMDB file, a transaction and a sync for each batch.
+disk; beside it the same keys and values put into a bare LMDB file, a transaction and a sync for each batch. Last both
+at once: the load of live requests alone, beside 10 batches posted each second, and beside as many as are taken.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
+import itertools
 import json
 import random
 import statistics
@@ -22,13 +25,15 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lmdb
+import urllib3
 from harness.answers import read_triage_corpus, wait_until_right
 from harness.command import end_in_order, whole
-from harness.load import Requests, find_wrk, put_load
+from harness.load import Loading, Requests, find_wrk, put_load
 from harness.prepare import SEED, TRIAGE_APP, cache_folder, prepare_triage
 from harness.processes import Processes
 from harness.report import as_text
@@ -46,6 +51,7 @@ WORKERS, CONNECTIONS, START_S = 2, 16, 60
 LENGTHS = (1, 10**8)
 ROADS = ("table", "live")
 BATCH_ROWS, BATCHES, CALLS = 1_000, 100, 5_000
+PACE = 10_000  # rows a second, what is asked of ingest while serving goes on
 JSON = {"Content-Type": "application/json"}
 Rows = list[list[str]]
 
@@ -56,9 +62,12 @@ def main() -> int:
     end_in_order()
     folder = prepare_triage(arguments.cache, arguments.orders)
     write_placed(folder)
-    print(as_text(served(folder, find_wrk(), arguments.seconds, arguments.rounds)), end="\n\n")
+    with _server(folder, find_wrk()) as load:
+        print(as_text(served(load, arguments.seconds, arguments.rounds)), end="\n\n")
     print(as_text(in_process(folder, arguments.rounds)), end="\n\n")
-    print(as_text(ingested(arguments.rounds)))
+    print(as_text(ingested(arguments.rounds)), end="\n\n")
+    with _server(folder, find_wrk()) as load:
+        print(as_text(while_serving(load, arguments.seconds, arguments.rounds)))
     return 0
 
 
@@ -87,14 +96,27 @@ def write_placed(folder: Path) -> None:
             file.write(json.dumps(placed, separators=(",", ":")) + "\n")
 
 
-def served(folder: Path, wrk: str, seconds: int, rounds: int) -> Rows:
-    """Load one server with both kinds of request, in turn."""
+@dataclass
+class Served:
+    """A running server and what it is asked."""
+
+    port: int
+    wrk: str
+    processes: Processes
+    requests: dict[str, Requests]
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of all its processes so far."""
+        return sum(self.processes.cpu_seconds().values())
+
+
+@contextlib.contextmanager
+def _server(folder: Path, wrk: str) -> Iterator[Served]:
     side = next(side for side in SIDES if side.name == "triage")
     files = {"table": folder / "records.keys", "live": folder / "placed.keys"}
     requests = {
         road: Requests(path, "/invocations", JSON["Content-Type"], "", "", LENGTHS) for road, path in files.items()
     }
-    found: dict[str, list[dict[str, float]]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="scoreline-bench-", dir="/tmp") as run:
         Path(run).chmod(0o711)
         place = Place(free_port(), WORKERS, Path(run), folder, folder)
@@ -102,15 +124,60 @@ def served(folder: Path, wrk: str, seconds: int, rounds: int) -> Rows:
             wait_until_right(place.port, side, read_triage_corpus(folder), processes.ended, START_S)
             for road in ROADS:
                 put_load(wrk, place.port, requests[road], CONNECTIONS, 1, 0)
-            for number in range(rounds):
-                for road in ROADS if number % 2 == 0 else reversed(ROADS):
-                    before = sum(processes.cpu_seconds().values())
-                    load = put_load(wrk, place.port, requests[road], CONNECTIONS, seconds, 0)
-                    spent = sum(processes.cpu_seconds().values()) - before
-                    found[road].append(
-                        {"per_s": load.per_second, "p99": load.p99_ms, "cpu_us": spent / load.requests * 1e6}
-                    )
+            yield Served(place.port, wrk, processes, requests)
+
+
+def served(of: Served, seconds: int, rounds: int) -> Rows:
+    """Load one server with both kinds of request, in turn."""
+    found: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for number in range(rounds):
+        for road in ROADS if number % 2 == 0 else reversed(ROADS):
+            before = of.cpu_seconds()
+            load = put_load(of.wrk, of.port, of.requests[road], CONNECTIONS, seconds, 0)
+            spent = of.cpu_seconds() - before
+            found[road].append({"per_s": load.per_second, "p99": load.p99_ms, "cpu_us": spent / load.requests * 1e6})
     return _table("served, 16 connections", found, {"per_s": "requests/s", "p99": "p99 ms", "cpu_us": "CPU us"})
+
+
+def while_serving(of: Served, seconds: int, rounds: int) -> Rows:
+    """Load one server with live requests, alone and while batches are posted to it."""
+    found: dict[str, list[dict[str, float]]] = defaultdict(list)
+    bodies = _bodies()
+    sides = {"live alone": 0.0, f"beside {PACE:,} rows/s": PACE / BATCH_ROWS, "beside all it takes": float("inf")}
+    for number in range(rounds):
+        for name, pace in sides.items() if number % 2 == 0 else reversed(list(sides.items())):
+            with Loading(of.wrk, of.port, of.requests["live"], CONNECTIONS, seconds) as loading:
+                rows = _post(of.port, bodies, seconds - 0.5, pace)
+                load = loading.ended()
+            if load.wrong:
+                raise SystemExit(f"{load.wrong} of {load.requests} replies were wrong")
+            found[name].append({"rows": rows, "per_s": load.per_second, "p99": load.p99_ms})
+    metrics = {"rows": "rows in / s", "per_s": "requests/s", "p99": "p99 ms"}
+    return _table(f"ingest while serving, {CONNECTIONS} connections", found, metrics)
+
+
+def _bodies() -> Iterator[bytes]:
+    """Yield batches without end, no two alike."""
+    for number in itertools.count():
+        for rows in _rows():
+            line = '{"sku_code":"%s","timestamp":"%s","inventory":%d}'
+            yield "\n".join(line % (sku, moment, pieces + number) for sku, moment, pieces in rows).encode()
+
+
+def _post(port: int, bodies: Iterator[bytes], seconds: float, per_s: float) -> float:
+    """Post so many batches a second, one after the other; return the rows that were acknowledged in each second."""
+    pool = urllib3.PoolManager()
+    begin, sent = time.monotonic(), 0
+    while (now := time.monotonic() - begin) < seconds:
+        if sent >= now * per_s:
+            time.sleep(0.005)
+            continue
+        url = f"http://127.0.0.1:{port}/ingest/inventory"
+        reply = pool.request("POST", url, body=next(bodies), headers={"Content-Type": "application/jsonlines"})
+        if reply.status != 200:
+            raise SystemExit(f"ingest answered {reply.status}: {reply.data[:300]!r}")
+        sent += 1
+    return sent * BATCH_ROWS / (time.monotonic() - begin)
 
 
 def in_process(folder: Path, rounds: int) -> Rows:
@@ -197,13 +264,14 @@ def _put_bare(folder: Path) -> None:
 
 def _table(title: str, found: dict[str, list[dict[str, Any]]], metrics: dict[str, str]) -> Rows:
     """Return the medians of the rounds, and of the ratios to the first side within each round."""
-    first = ROADS[0] if ROADS[0] in found else "bare LMDB"
+    first = next(name for name in (ROADS[0], "bare LMDB", "live alone") if name in found)
     rows = [[title, *(cell for name in metrics.values() for cell in (name, f"/ {first}"))]]
     for side, rounds in found.items():
         row = [side]
         for metric in metrics:
-            ratios = [one[metric] / its[metric] for one, its in zip(rounds, found[first], strict=True)]
-            row += [f"{statistics.median(one[metric] for one in rounds):,.1f}", f"{statistics.median(ratios):.2f}"]
+            ratios = [one[metric] / its[metric] for one, its in zip(rounds, found[first], strict=True) if its[metric]]
+            row.append(f"{statistics.median(one[metric] for one in rounds):,.1f}")
+            row.append(f"{statistics.median(ratios):.2f}" if ratios else "")
         rows.append(row)
     return rows
 
