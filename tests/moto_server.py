@@ -177,13 +177,3 @@ def _from_container(came: Any) -> tuple[int, dict[str, str], bytes]:
     said = f"Received error ({came.status}) from primary with message {came.body.decode()!r}"
     content = {"Message": said, "OriginalStatusCode": came.status, "OriginalMessage": came.body.decode()}
     return 424, {**_JSON, "x-amzn-ErrorType": "ModelError"}, json.dumps(content).encode()
-
-
-def without_aws(monkeypatch: Any, folder: Any) -> None:
-    """Take away what this machine knows of AWS."""
-    for name in list(os.environ):
-        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "no-config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(folder / "no-credentials"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

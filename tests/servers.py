@@ -357,6 +357,16 @@ def serving(app: Path, model: Path, folder: Path, *options: str, **environment: 
         server.stop()
 
 
+def without_aws(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Take away what this machine knows of AWS; `folder` is where its files would be."""
+    for name in list(os.environ):
+        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "no-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(folder / "no-credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
 def _runs(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import socket
 import threading
@@ -11,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from s3_server import S3Server
+from servers import without_aws
 
 from scoreline.tables.fetch import open_source
 
@@ -18,12 +18,7 @@ from scoreline.tables.fetch import open_source
 @pytest.fixture(autouse=True)
 def no_aws_settings(monkeypatch, tmp_path):
     """Take away what this machine knows of AWS."""
-    for name in list(os.environ):
-        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    without_aws(monkeypatch, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from images import BUILD
-from moto_server import ACCOUNT, REGION, AwsRelay, MotoServer, without_aws
+from moto_server import ACCOUNT, REGION, AwsRelay, MotoServer
 from registry_server import RegistryServer
-from servers import copy_app
+from servers import copy_app, without_aws
 
 from scoreline.cli.main import run
 from scoreline.container.build import revision_of

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from approval import ISSUERS, Catalogue, Stock, scoreline_in_process, serving_odds
 from botocore.config import Config
 from s3_server import S3Server
-from servers import copy_app, folders, write_sample
+from servers import copy_app, folders, without_aws, write_sample
 
 ODDS_FOLDER = Path(__file__).parent.parent.parent / "apps/approval_odds"
 _prefixes = (f"cards-{number}" for number in itertools.count(1))
@@ -25,12 +24,7 @@ def no_aws_settings(tmp_path_factory):
     """Take away what this machine knows of AWS; servers get what a test gives them."""
     nowhere = tmp_path_factory.mktemp("no-aws")
     with pytest.MonkeyPatch.context() as patch:
-        for name in list(os.environ):
-            if name.startswith("AWS_") or name.lower().endswith("_proxy"):
-                patch.delenv(name)
-        patch.setenv("AWS_CONFIG_FILE", str(nowhere / "config"))
-        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere / "credentials"))
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        without_aws(patch, nowhere)
         yield
 
 

@@ -6,8 +6,8 @@ import json
 import shutil
 
 import pytest
-from moto_server import ACCOUNT, REGION, AwsRelay, MotoServer, without_aws
-from servers import copy_app, serving
+from moto_server import ACCOUNT, REGION, AwsRelay, MotoServer
+from servers import copy_app, serving, without_aws
 
 from scoreline.cli.main import run
 from scoreline.sagemaker import deploy as deploy_module

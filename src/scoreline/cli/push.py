@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -166,7 +165,7 @@ def _steps(asked: _Asked) -> list[str]:
     if target.ecr is not None:
         steps.append(f"aws ecr get-authorization-token --region {target.ecr.region}")
     if asked.build is not None:
-        is_buildkit = shutil.which("docker") is not None and has_buildx()
+        is_buildkit = has_buildx()
         steps.append(shlex.join(asked.build.command(is_buildkit=is_buildkit)))
     if not asked.unchecked:
         steps.append(shlex.join(["scoreline", "doctor", "--app", str(asked.settings.app), "--image", asked.image]))
