@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 from servers import copy_app, folders, keys_of, made_app, run, serving
 
+from scoreline.errors import GenerationError
+from scoreline.generations.state import StateFolder, refuse_passed_over
+from scoreline.settings import TEMPORARY_STATE, resolve_settings
 from scoreline.store.events import event_log
 
 CSV = "sku_code,timestamp,inventory\nS,2030-01-01,5\nS,never,3\n"
@@ -79,3 +83,50 @@ def test_an_order_is_explained_by_its_id_and_a_new_one_by_its_record(tmp_path_fa
         assert run([*explain, "O-none"]) == 1
         assert "no row in the feature table for order_id='O-none'" in capsys.readouterr().err
     assert run(explain) == 2
+
+
+def test_every_row_set_aside_is_listed_up_to_a_hundred(ingest, tmp_path):
+    (tmp_path / "stock.csv").write_text(CSV + "S,never,3\n" * 149)
+    _, out, _ = ingest("inventory", str(tmp_path / "stock.csv"))
+    assert (out.count("\n  line "), "\n  and 50 more\n" in out) == (100, True)
+
+
+def test_what_no_server_sees_yet_is_said(ingest, tmp_path):
+    (tmp_path / "stock.csv").write_text(CSV)
+    assert f"  in {tmp_path / 'app/state'}, from which nothing is served yet" in ingest(
+        "inventory", str(tmp_path / "stock.csv")
+    )[1]  # fmt: skip
+
+
+def test_stdin_is_called_so_in_errors(ingest, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    code, _, err = ingest("inventory", "-")
+    assert (code, err) == (1, "scoreline: <stdin>: is empty; expected a line with column names first\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"sku_code": 7, "timestamp": "2030-01-01", "inventory": 1}', "expected text, got 7"),
+        ('{"sku_code": "S", "timestamp": "2030-01-01", "inventory": 99999999999999999999}', "got 99999999999999999999"),
+        ('{"sku_code": "S", "timestamp": "2030-01-01", "inventory": "x"}', "got text that is none"),
+        ('{"sku_code": "S", "timestamp": ["2030"], "inventory": 1}', "got a list"),
+    ],
+)
+def test_what_came_instead_is_told_in_plain_words(ingest, tmp_path, line, says):
+    (tmp_path / "stock.jsonl").write_text(line)
+    assert says in ingest("inventory", str(tmp_path / "stock.jsonl"))[1]
+
+
+@pytest.fixture
+def sealed(tmp_path, monkeypatch):
+    """Give the settings of an app with a state folder that can't be written."""
+    app = copy_app(tmp_path / "app")
+    StateFolder(app / "state")
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != app / "state")
+    return resolve_settings({"app": app, "state": TEMPORARY_STATE}, {})
+
+
+def test_a_state_folder_that_can_not_be_written_is_not_passed_over_in_silence(sealed):
+    with pytest.raises(GenerationError, match=r"app/state: this app's state folder can't be written.*--state"):
+        refuse_passed_over(sealed)

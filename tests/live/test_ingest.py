@@ -84,7 +84,8 @@ def test_bad_rows_are_listed_good_ones_kept_and_where_all_are_bad_it_is_an_error
     ("method", "path", "headers", "status"),
     [
         ("GET", "/ingest/inventory", {}, 405),
-        ("POST", "/ingest/orders", LINES, 404),  # no route at all: it goes to the workers
+        ("POST", "/ingest/orders", LINES, 404),
+        ("POST", "/ingest/", LINES, 404),
         ("POST", "/ingest/inventory", {"Content-Type": "application/json"}, 415),
         ("POST", "/ingest/inventory?bach=1", LINES, 400),
         ("POST", "/ingest/inventory", {**LINES, "Host": "shop.example"}, 403),
@@ -99,11 +100,24 @@ def test_who_may_ingest_and_how(server, method, path, headers, status):
     assert ask(server.port, method, path, body, headers).status == status
 
 
+def test_what_can_not_be_ingested_for_is_refused_by_name(server):
+    def why(table):
+        return ask(server.port, "POST", f"/ingest/{table}", b"", LINES).json()["detail"]
+
+    assert why("orders").startswith("table 'orders' is the spine: its rows go to /invocations")
+    assert why("inventroy").endswith("for inventory, payments, zip_codes. Did you mean 'inventory'?")
+
+
+def test_a_body_that_is_too_large_is_refused_as_everywhere(server):
+    refused = ask(server.port, "POST", "/ingest/inventory", b" " * (7 << 20), LINES)
+    assert (refused.status, refused.json()["type"]) == (413, "urn:scoreline:problem:too-large")
+
+
 def test_its_age_is_in_the_status(server, triage):
     told = ask(server.port, "GET", "/generations", b"", {"Authorization": "Bearer secret"}).json()["events"]
     assert told["ingested_since"] > 0
     assert set(told["tables"]) == {"inventory", "payments"}
-    assert told["tables"]["inventory"]["age_s"] < 0  # an event of 2030
+    assert told["tables"]["inventory"]["age_s"] > 10**7  # events of 2030 say nothing of how old it is
     assert told["tables"]["payments"]["age_s"] > 10**7
 
 

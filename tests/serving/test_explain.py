@@ -11,6 +11,7 @@ import pytest
 from servers import JSON, copy_app, folders, open_service, plain_environment, run, settings_for
 
 from scoreline.cli.explain import explanation_lines
+from scoreline.generations.ingest import Ingest
 from scoreline.serving.answer import answer
 
 HEADS = {
@@ -28,6 +29,84 @@ ROWS = {
     "payments": [],
     "zip_codes": ["z,2021-01-01"],
 }  # fmt: skip
+
+
+VISITS = """\
+from scoreline import App, Integer, Rule, Text, Time, decision, latest
+
+app = App("visits")
+visits = app.table("visits", key="visit_id", time="at", columns={"visit_id": Text, "customer_id": Text, "at": Time})
+balances = app.table(
+    "balances", key="customer_id", time="at", columns={"customer_id": Text, "at": Time, "balance": Integer}
+)
+app.features(spine=visits, balance=latest(balances.balance))
+app.head("action", rules=[Rule("poor", when=[("balance", "<", 10)], then="Wait"), Rule("else", then="Serve")])
+app.reply(visit_id=visits.visit_id, action=decision("action"))
+"""
+
+
+@pytest.fixture
+def visits(tmp_path, monkeypatch, capsys):
+    """Give the folder of an app whose joined table is matched by no part of the spine's key."""
+    for name in list(set(os.environ) - set(plain_environment())):
+        monkeypatch.delenv(name)
+    folder = tmp_path / "visits"
+    (folder / "data").mkdir(parents=True)
+    (folder / "app.py").write_text(VISITS)
+    (folder / "data/visits.csv").write_text("visit_id,customer_id,at\nV1,C1,2021-07-04\nV2,C1,2021-07-09\n")
+    (folder / "data/balances.csv").write_text("customer_id,at,balance\nC1,2021-07-01,5\nC1,2021-07-08,50\nC1,never,7\n")
+    return folder
+
+
+@pytest.fixture
+def why(visits, tmp_path):
+    """Give a function that builds the features of visits and explains the balance of one."""
+
+    def explain(visit, *lines, **changes):
+        assert run(["feature", *folders(visits), *changes.pop("feature", ())]) == 0
+        if not (visits / "model").exists():
+            assert run(["train", *folders(visits)]) == 0
+        settings = settings_for(visits, tmp_path / "state")
+        service = open_service(settings)
+        if lines:
+            body = "customer_id,at,balance\n" + "".join(f"{line}\n" for line in lines)
+            Ingest(service.app, settings.state).append_body("balances", body.encode(), "csv", "late")
+        asked = json.dumps({"visit_id": visit, "explain": True}).encode()
+        reply = json.loads(answer(service, "POST", "/invocations", JSON, asked).body)
+        return reply["explanation"]["features"]["balance"]
+
+    return explain
+
+
+def test_a_table_matched_by_a_column_that_is_no_key_is_explained_too(why):
+    told = why("V1")
+    assert told["value"] == 5
+    assert told["row"] == {"file": "balances.csv", "line": 2, "time": "2021-07-01T00:00:00.000000Z"}
+    assert [(row["line"], row["column"]) for row in told["set_aside"]] == [(4, "at")]  # at whatever time it was
+
+
+def test_a_row_ingested_since_is_told_beside_the_one_that_gave_the_value(why):
+    told = why("V1", "C1,2021-07-03,9")
+    assert (told["value"], told["row"]["line"]) == (5, 2)
+    assert told["ingested_since"] == {"batch": "late", "row": 1, "time": "2021-07-03T00:00:00.000000Z"}
+
+
+def test_one_that_would_not_count_is_not(why):
+    assert "ingested_since" not in why("V2", "C1,2021-07-03,9", "C1,2021-07-10,9")
+
+
+def test_before_the_kept_history_it_says_so(why, monkeypatch):
+    monkeypatch.setenv("SCORELINE_HISTORY_DAYS", "2")
+    told = why("V1")
+    assert (told["value"], told["row"], told["not_kept_before"]) == (5, None, "2021-07-07T00:00:00.000000Z")
+    assert why("V2")["row"]["line"] == 3
+
+
+def test_a_row_of_the_future_does_not_move_the_kept_history(why, visits, monkeypatch):
+    with (visits / "data/balances.csv").open("a") as file:
+        file.write("C2,9999-12-31,1\n")
+    monkeypatch.setenv("SCORELINE_HISTORY_DAYS", "2")
+    assert why("V2")["row"]["line"] == 3
 
 
 @pytest.fixture(scope="module")

@@ -114,11 +114,17 @@ def test_rows_come_back_in_the_order_of_arrival_as_far_as_asked(log):
 
 def test_the_newest_time_is_kept_whatever_came_late(log):
     assert log.newest_us("stock") is None
-    log.append(STOCK, [row(-5, 1)], "a", "", 0)
+    log.append(STOCK, [row(-5, 1)], "a", "", 50)
     assert log.newest_us("stock") == -5
-    log.append(STOCK, [row(7, 1), row(9, 2)], "b", "", 0)
-    log.append(STOCK, [row(8, 1)], "c", "", 0)
+    log.append(STOCK, [row(7, 1), row(9, 2)], "b", "", 50)
+    log.append(STOCK, [row(8, 1)], "c", "", 50)
     assert (log.newest_us("stock"), log.newest_us("zips")) == (9, None)
+
+
+def test_a_row_of_the_future_does_not_make_a_table_new(log):
+    log.append(STOCK, [row(7, 1), row(99, 1)], "a", "", 50)
+    log.append(STOCK, [row(88, 1)], "b", "", 50)
+    assert log.newest_us("stock") == 7
 
 
 def test_rows_are_dropped_up_to_a_number_and_an_age_and_numbers_are_never_given_twice(log):

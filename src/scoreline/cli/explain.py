@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -79,7 +80,11 @@ def _row_lines(told: Mapping[str, Any]) -> list[str]:
     lines = [f"  as of {told['as_of']}"] if "as_of" in told else []
     for name, feature in told["features"].items():
         lines.append(f"  {name} = {feature['value']!r}: {_source(feature)}")
+        if "ingested_since" in feature:
+            lines.append(f"    ingested since, counts from the next `feature` on: {_place(feature['ingested_since'])}")
         lines += [f"    came later: {_place(row)}" for row in feature.get("next", ())]
+        if (more := feature.get("came_later", 0) - len(feature.get("next", ()))) > 0:
+            lines.append(f"    and {more:,} more that came later")
         lines += [f"    set aside: {_place(row)}: {row['why']}" for row in feature.get("set_aside", ())]
     for decided in told["decided"]:
         held = " or ".join(decided["held"]) or "no rule before it holds"
@@ -99,6 +104,8 @@ def _source(feature: Mapping[str, Any]) -> str:
         return f"{feature['table']}, {key}, {feature['from']}"
     if "from" in feature:
         return f"{feature['table']}, {feature['from']}" if "table" in feature else str(feature["from"])
+    if "not_kept_before" in feature:
+        return f"rows of {feature['table']} before {feature['not_kept_before']} are not kept (SCORELINE_HISTORY_DAYS)"
     if feature["row"] is None:
         return f"no row of {feature['table']} by then"
     others = feature.get("considered", 1) - 1
@@ -106,8 +113,15 @@ def _source(feature: Mapping[str, Any]) -> str:
 
 
 def _place(row: Mapping[str, Any]) -> str:
-    where = f"{row['file']}, line {row['line']}" if "file" in row else f"ingest batch {row['batch']}, row {row['row']}"
+    where = f"{row['file']}, line {row['line']}" if "file" in row else _batch(row)
     return where + (f", of {row['time']}" if "time" in row else "")
+
+
+def _batch(row: Mapping[str, Any]) -> str:
+    """Name a batch; where its name is the digest of its content, by the begin of it."""
+    name = str(row["batch"])
+    shown = name[:12] if re.fullmatch("[0-9a-f]{64}(#[0-9]+)?", name) else name
+    return f"ingest batch {shown}, row {row['row']}"
 
 
 def _read(record: TextIO) -> dict[str, Any]:

@@ -31,10 +31,13 @@ def run_feature(settings: Settings) -> list[str]:
     from scoreline.app.load import load_app
     from scoreline.cli.report import feature_lines
     from scoreline.features.build import build_features
+    from scoreline.generations.state import refuse_passed_over
     from scoreline.serving.plan import plan_workers
     from scoreline.store.events import EVENTS_FILE, event_log
 
     app = load_app(settings.app)
+    if (settings.app / "state" / EVENTS_FILE).exists():
+        refuse_passed_over(settings)
     with reference_data(settings, app) as folder:
         report = build_features(
             app,

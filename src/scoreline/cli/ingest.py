@@ -26,22 +26,34 @@ def ingest(settings: Settings, table: str, file: Path, batch_id: str | None) -> 
     read are set aside, each with its line and why. Exits 1 where there is none but such rows.
     """
     from scoreline.app.load import load_app
-    from scoreline.generations.ingest import Ingest, spooled
-    from scoreline.generations.state import StateFolder
+    from scoreline.generations.ingest import SHOWN, Ingest, spooled
+    from scoreline.generations.state import StateFolder, refuse_passed_over
 
+    refuse_passed_over(settings)
     state = StateFolder(settings.state)
     into = Ingest(load_app(settings.app), state.path)
     path = spooled(sys.stdin.buffer, state.path) if str(file) == "-" else file
     try:
         report = into.append_file(table, path, batch_id)
+    except TableError as error:
+        if path is file:
+            raise
+        said = str(error).replace(str(path), "<stdin>").replace(path.name, "<stdin>")
+        raise TableError(said) from error
     finally:
         if path is not file:
             path.unlink(missing_ok=True)
     before = f", {report.known:,} of them there before" if report.known else ""
     aside = f", {len(report.rejected):,} set aside" if report.rejected else ""
     click.echo(f"ingest: {report.rows:,} rows of {report.table} in batch {report.batch[:12]}{before}{aside}")
-    for row in report.rejected[:5]:
+    for row in report.rejected[:SHOWN]:
         column = f", column '{row.column}'" if row.column else ""
         click.echo(f"  line {row.line}{column}: {row.why}")
+    if len(report.rejected) > SHOWN:
+        click.echo(f"  and {len(report.rejected) - SHOWN:,} more")
+    if state.current() is None:
+        click.echo(
+            f"  in {state.path}, from which nothing is served yet: a server sees it with that as its state folder"
+        )
     if report.rejected and not report.rows:
         raise TableError(f"{file}: none of its {len(report.rejected):,} rows can be read")

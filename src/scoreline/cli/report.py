@@ -137,7 +137,7 @@ def _events_lines(described: dict[str, Any]) -> list[str]:
     """Say how old each table's newest row is, and how many rows wait in the event log for the next `feature`."""
     lines = []
     for name, table in described.get("tables", {}).items():
-        age = "no row" if table["age_s"] is None else f"newest row {table['age_s']:,.0f} s old"
+        age = "no row" if table["age_s"] is None else f"newest row {_age(table['age_s'])} old"
         stale = f", older than the {table['stale_after_s']:,} s declared" if table["stale"] else ""
         lines.append(f"  {name:<16} {age}{stale}")
     if described.get("ingested_since"):
@@ -145,6 +145,20 @@ def _events_lines(described: dict[str, Any]) -> list[str]:
             f"  {described['ingested_since']:,} rows ingested since; the next `scoreline feature` folds them in"
         )
     return lines
+
+
+def _age(seconds: float) -> str:
+    """Return an age as a person says it.
+
+    Examples
+    --------
+    >>> _age(90), _age(7_000), _age(172_700), _age(9_000_000)
+    ('90 s', '117 min', '48 h', '104 days')
+    """
+    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{seconds:,.0f} s"
 
 
 def _reliability_lines(head: str, metrics: Metrics) -> list[str]:

@@ -117,7 +117,7 @@ def build_features(
         lines, report.states = _write_tables(plan, engine, staging, store, history)
         report.rows = len(lines)
         report.checked = check_features(plan, engine, staging / PARQUET_FILE, store, lines, since_us=history.since_us)
-        _stamp(plan, engine, report, staging)
+        _stamp(plan, history, report, staging)
         stack.close()
         for left in sorted(work.rglob("*"), reverse=True):
             left.unlink() if left.is_file() else left.rmdir()
@@ -191,13 +191,19 @@ def _write_tables(
             ) if plan.targets else None
             csv.write_batch(pa.record_batch([_as_written(column) for column in batch.columns], schema=written))
             if store is not None:
-                store.add_batch(batch)
+                store.add_batch(_with_matched(plan, joined, batch))
             lines.append(joined.column(LINE).to_numpy())
             progress.advance(batch.num_rows)
         stack.close()
         if store is not None:
             history.write(store)
     return np.concatenate(lines), "" if store is None else f"{store.states_digest} {history.since_us}"
+
+
+def _with_matched(plan: Plan, joined: pa.RecordBatch, batch: pa.RecordBatch) -> pa.RecordBatch:
+    for name in plan.matched_by:
+        batch = batch.append_column(name, joined.column(name))
+    return batch
 
 
 def _feature_batches(
@@ -209,7 +215,7 @@ def _feature_batches(
         yield joined, pa.record_batch(list(features.values()), schema=schema)
 
 
-def _stamp(plan: Plan, engine: EmbeddedEngine, report: FeatureReport, staging: Path) -> None:
+def _stamp(plan: Plan, history: History, report: FeatureReport, staging: Path) -> None:
     csv_digest = sha256_of(staging / CSV_FILE)
     has_store = (staging / _BUILDING_STORE).exists()
     # A store of another format, or with other rows for what comes later, is other content: with the digest of old,
@@ -235,7 +241,7 @@ def _stamp(plan: Plan, engine: EmbeddedEngine, report: FeatureReport, staging: P
                 "file": load.file.name,
                 "rows_read": load.rows_read,
                 "set_aside": len(load.rejected),
-                "newest_us": engine.newest(load.spec),
+                "newest_us": history.newest_us[load.spec.name],
             }
             for load in report.loads
         },

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from scoreline.app.moments import now_us
 from scoreline.app.table import TableSpec
 from scoreline.features.engines.embedded import EmbeddedEngine, TableLoad
 from scoreline.features.plan import Join, Plan
@@ -34,14 +35,16 @@ class History:
     Attributes
     ----------
     since_us : the moment before which rows are not kept, in microseconds; None: all are
+    newest_us : table -> time of its newest row that is not in the future, in microseconds; None without one
     """
 
     def __init__(self, plan: Plan, engine: EmbeddedEngine, loads: Sequence[TableLoad], days: int | None) -> None:
         self._plan, self._engine = plan, engine
         self._files = {load.spec.name: load.files for load in loads}
         self._aside = {load.spec.name: load.unreadable for load in loads}
-        self._newest = {spec.name: engine.newest(spec) for spec in plan.tables}
-        known = [moment for moment in self._newest.values() if moment is not None]
+        now = now_us()
+        self.newest_us = {spec.name: engine.newest(spec, now) for spec in plan.tables}
+        known = [moment for moment in self.newest_us.values() if moment is not None]
         self.since_us = None if days is None or not known else max(known) - days * _DAY_US
 
     def describe(self) -> dict[str, Any]:
@@ -59,7 +62,7 @@ class History:
             for number, join in enumerate(self._plan.kept)
         }
         kept = {"states": tables, "set_aside": aside}
-        return {**kept, "history_from_us": self.since_us, "newest_us": self._newest}
+        return {**kept, "history_from_us": self.since_us, "newest_us": self.newest_us}
 
     def write(self, store: StoreWriter) -> None:
         """Add the rows to a store."""
@@ -74,7 +77,12 @@ class History:
         """Return the rows set aside whose key and time could be read, so that an explanation can name them."""
         spec = join.table
         is_timed = spec.time is not None
-        rows = [row for row in self._aside[spec.name] if row.key is not None and is_timed == (row.time_us is not None)]
+        # one whose time can't be read may have counted at any time, and is told as such
+        rows = [
+            row
+            for row in self._aside[spec.name]
+            if row.key is not None and (is_timed == (row.time_us is not None) or row.column == spec.time)
+        ]
         arrays = [
             pa.array([row.key[part] for row in rows if row.key], arrow_type(spec.columns[name]))
             for part, name in enumerate(spec.key)

@@ -67,6 +67,15 @@ class Plan:
         return tuple(join for join in self.joins if join.table.reference is None)
 
     @cached_property
+    def matched_by(self) -> dict[str, ColumnType]:
+        """Columns of the spine that the kept joins are matched by and the feature table has not.
+
+        The online store's rows have them behind the feature table's columns, so that a row can be explained.
+        """
+        parts = dict.fromkeys(part for join in self.kept for part in join.table.key if part not in self.columns)
+        return {part: self.spine.columns[part] for part in parts}
+
+    @cached_property
     def tables(self) -> tuple[TableSpec, ...]:
         """The tables read: the spine, then those joined."""
         return (self.spine, *(join.table for join in self.joins))

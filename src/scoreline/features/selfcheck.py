@@ -65,7 +65,9 @@ def check_features(
                 raise FeatureError(
                     f"{_MISMATCH}: line {lines[position]}, '{name}' is {got[name]!r}, a plain loop gives {value!r}"
                 )
-        if reader is not None and reader.get(tuple(got[n] for n in plan.spine.key)) != store_row(list(got.values())):
+        if reader is not None and (reader.get(tuple(got[n] for n in plan.spine.key)) or [])[: len(got)] != store_row(
+            list(got.values())
+        ):
             raise FeatureError(f"{_MISMATCH}: line {lines[position]} is not in the online store as in the table")
     if reader is not None:
         _check_states(plan, reader, built, since_us)

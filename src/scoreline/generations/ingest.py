@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 from scoreline.app.declaration import App
 from scoreline.app.moments import now_us
 from scoreline.app.table import TableSpec
-from scoreline.errors import TableError
+from scoreline.errors import TableError, did_you_mean
 from scoreline.features.plan import make_plan
 from scoreline.store.events import Table, column_bytes, event_log
 from scoreline.tables.rejected import Rejected
@@ -122,15 +122,22 @@ class Ingest:
                 raise TableError(said) from error
 
     def _spec_of(self, table: str) -> TableSpec:
+        refusal = self.refusal_of(table)
+        if refusal is not None:
+            raise TableError(refusal)
+        return ingestable_tables(self._app)[table]
+
+    def refusal_of(self, table: str) -> str | None:
+        """Say why no rows can be ingested for a table; None where they can."""
         tables = ingestable_tables(self._app)
         if table in tables:
-            return tables[table]
+            return None
         known = f"Rows can be ingested for {', '.join(tables) or 'no table of this app'}."
         if table == self._app.spine.spec.name:
-            raise TableError(f"table '{table}' is the spine: its rows go to /invocations, and into its file. {known}")
+            return f"table '{table}' is the spine: its rows go to /invocations, and into its file. {known}"
         if table in self._app.reference_tables:
-            raise TableError(f"table '{table}' is a reference table: it is refreshed as a whole. {known}")
-        raise TableError(f"no table '{table}' is joined to the spine. {known}")
+            return f"table '{table}' is a reference table: it is refreshed as a whole. {known}"
+        return f"no table '{table}' is joined to the spine. {known}{did_you_mean(table, tables)}"
 
     def _append(self, spec: TableSpec, batch: str, pieces: Iterator[Incoming]) -> IngestReport:
         report, log = IngestReport(spec.name, batch), event_log(self._state)

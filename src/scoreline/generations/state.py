@@ -26,6 +26,7 @@ from scoreline.app.moments import now_us
 from scoreline.errors import GenerationError
 from scoreline.files import flush, write_atomically
 from scoreline.generations.manifest import Generation, read_manifest
+from scoreline.settings import TEMPORARY_STATE, Settings
 from scoreline.store.events import EventLog
 
 KEPT = 4  # generations besides the published one, to roll back to
@@ -243,6 +244,19 @@ def newest_age_s(generation: Generation, events: EventLog | None, table: str) ->
     moments = [generation.newest.get(table), None if events is None else events.newest_us(table)]
     known = [moment for moment in moments if moment is not None]
     return (now_us() - max(known)) / 1_000_000 if known else None
+
+
+def refuse_passed_over(settings: Settings) -> None:
+    """Raise GenerationError where the app has a state folder that can't be written, so that another was taken.
+
+    What is ingested there no server would see, and `feature` would not find what is in the log.
+    """
+    own = settings.app / "state"
+    if settings.state == TEMPORARY_STATE and own.exists() and not os.access(own, os.W_OK):
+        raise GenerationError(
+            f"{own}: this app's state folder can't be written, and no server sees what goes into another. Name the "
+            "server's own with --state or SCORELINE_STATE."
+        )
 
 
 def number_of(folder: Path) -> int:

@@ -35,11 +35,13 @@ class Difference:
     Attributes
     ----------
     rows : in how many rows
+    compared : rows where both roads have a value
     kinds : kind of difference -> how many rows
     first : the first of them: key, what the table has, what came live
     """
 
     rows: int = 0
+    compared: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     first: tuple[Any, Any, Any] | None = None
     off_by: Counter[float] = field(default_factory=Counter)
@@ -48,9 +50,9 @@ class Difference:
     def kind(self) -> str:
         """The most frequent kind of difference, as a clause."""
         kind = self.kinds.most_common(1)[0][0]
-        if kind == "value" and len(self.off_by) == 1 and self.rows >= _ALIKE_ROWS:
+        if kind == "value" and len(self.off_by) == 1 and self.rows >= max(_ALIKE_ROWS, self.compared // 2):
             return f"shifted, by {next(iter(self.off_by)):+g} in each of them"
-        return {"value": "another value: a stale row, or one that came too late"}.get(kind, kind)
+        return {"value": "another value: a stale row, or one that came too late or since `feature`"}.get(kind, kind)
 
 
 @dataclass
@@ -69,6 +71,7 @@ class ParityReport:
     differences: dict[str, Difference] = field(default_factory=dict)
     refused: int = 0
     first_refusal: str = ""
+    with_value: Counter[str] = field(default_factory=Counter)
     beyond: int = 0
     first_beyond: str = ""
 
@@ -112,6 +115,8 @@ def run_parity(app: App, data: Path, results: Path, ask: Ask, *, rows: int | Non
         for some in _batches(_spread(pairs, stamp.rows, wanted)):
             _compare(plan, replay, some, ask, report)
             progress.advance(len(some))
+    for name, found in report.differences.items():
+        found.compared = report.with_value[name]
     return report
 
 
@@ -126,7 +131,9 @@ def parity_lines(report: ParityReport) -> list[str]:
     if report.refused:
         lines.append(f"  {report.refused:,} rows were not answered; the first: {report.first_refusal}")
     if report.beyond:
-        lines.append(f"  {report.beyond:,} rows are none that a client could send; the first: {report.first_beyond}")
+        lines.append(
+            f"  {report.beyond:,} rows passed over, which no client can ask as new; the first: {report.first_beyond}"
+        )
     return [*lines, "  no difference" if report.is_good else "  the live road does not answer as the table does"]
 
 
@@ -157,6 +164,7 @@ def _compare_features(
 ) -> None:
     for feature in plan.features:
         expected, got = table[feature.name], live.get(feature.name)
+        report.with_value[feature.name] += expected is not None and got is not None
         if not _same(expected, got):
             kind = _kind_of(feature.name, feature.type, table, live)
             found = _note(report, feature.name, kind, (shown, expected, got))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from scoreline.app.declaration import App
-from scoreline.app.reply import Ranked
+from scoreline.app.reply import FeaturesFrom, Ranked
 from scoreline.model.inputs import inputs_of
 
 ORIGIN, EXPLANATION = "features_from", "explanation"
@@ -60,6 +60,8 @@ class KeyReplay:
         assert app.new_row is not None
         self._key, self._time = app.spine.spec.key, app.new_row.time
         self._sent = (*self._key, *app.new_row.columns)
+        roads = [name for name, given in app.reply_fields.items() if isinstance(given, FeaturesFrom)]
+        self._apart = {*roads, EXPLANATION}
 
     def as_new(self, spine: Row) -> dict[str, Any]:
         """Return the row's columns, its time among them."""
@@ -76,13 +78,13 @@ class KeyReplay:
         return None if told is None else told["features"]
 
     def is_beyond(self, reply: Row) -> bool:
-        """Return False: a new row may be whatever a row of the table is."""
-        return False
+        """Whether the row is before what the store keeps for new rows."""
+        return is_problem(reply) and reply["type"] == f"{_PROBLEM}before-history"
 
     def fields(self, known: Row, new: Row) -> Iterator[tuple[str, Any, Any]]:
         """Yield every field but what says which road it was."""
         for name, value in known.items():
-            if name not in (ORIGIN, EXPLANATION):
+            if name not in self._apart:
                 yield name, value, new.get(name)
 
 

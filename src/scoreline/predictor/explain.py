@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from scoreline.app.columns import ColumnType, Time
 from scoreline.app.declaration import App
@@ -15,23 +15,10 @@ from scoreline.features.plan import Join, make_plan
 from scoreline.model.inputs import inputs_of
 from scoreline.model.rules import CompiledRules
 from scoreline.predictor.new_rows import NewRow
-from scoreline.store.states import UNTIMED_US, State, Wanted
+from scoreline.store.states import UNTIMED_US, State, Trail, Wanted
 
 Level = Literal["", "values", "all"]
 SHOWN = 3  # rows that came too late, or were set aside, told one by one
-
-
-class Trail(Protocol):
-    """Where all rows of a key are found: the online store, and what was ingested since."""
-
-    def trail(self, wanted: Wanted) -> Sequence[State]:
-        """Return the rows of a key whenever they happened, the newest first."""
-
-    def set_aside(self, wanted: Wanted) -> Sequence[State]:
-        """Return the rows of a key that were set aside, the newest first; values: column and why."""
-
-    def origin_of(self, table: str, order: int) -> dict[str, Any]:
-        """Return where a row came from: file and line, or batch."""
 
 
 class Explainer:
@@ -39,12 +26,13 @@ class Explainer:
 
     Parameters
     ----------
-    columns : the columns of a feature row, in order
+    columns : the columns of a feature row, in order; a store's rows have those of `Plan.matched_by` behind them
     """
 
     def __init__(self, app: App, columns: Sequence[str]) -> None:
         plan = make_plan(app)
-        self._plan, self._columns, self._time = plan, tuple(columns), plan.spine.time
+        self._plan, self._time = plan, plan.spine.time
+        self._columns = (*columns, *plan.matched_by)
         self._types: dict[str, ColumnType] = dict(plan.columns)
         self._inputs = inputs_of(app)
         self._rules = [CompiledRules(head, self._inputs) for head in app.heads.values() if isinstance(head, RulesHead)]
@@ -59,7 +47,7 @@ class Explainer:
         level : "values" for the features' values alone
         new : the new row that it was made of; None: it is the feature table's
         """
-        known = dict(zip(self._columns, row, strict=True))
+        known = dict(zip(self._columns, row, strict=False))  # a new row ends before what only a store's has
         sent = {**known, **({} if new is None else new.columns)}
         as_of_us = UNTIMED_US if self._time is None else sent[self._time]
         brought = {} if new is None else new.brought
@@ -76,7 +64,8 @@ class Explainer:
             key = tuple(sent.get(part) for part in join.table.key)
             if None in key:
                 return {"table": join.table.name, "row": None}
-            return _from_trail(join, Wanted(join.table.name, key, as_of_us), trail)  # type: ignore[arg-type]
+            wanted = Wanted(join.table.name, key, as_of_us)  # type: ignore[arg-type]
+            return _from_trail(join, wanted, trail) if new is not None else _as_built(join, wanted, trail)
 
         return {**as_of, **self._told(known, level, source_of)}
 
@@ -122,6 +111,23 @@ def _from_reference(join: Join, sent: Mapping[str, Any]) -> dict[str, Any]:
     return {"table": join.table.name, "from": "the reference table in memory", "key": key}
 
 
+def _as_built(join: Join, wanted: Wanted, trail: Trail) -> dict[str, Any]:
+    """Say which row gave what the feature table has, and which came in since and would count now."""
+    since_us = trail.history_from_us
+    if join.table.time is not None and since_us is not None and wanted.as_of_us < since_us:
+        return {"table": wanted.table, "row": None, "not_kept_before": written(since_us)}
+    told = _from_trail(join, wanted, trail.as_built)
+    built = {row[:2] for row in trail.as_built.trail(wanted)}
+    is_timed = join.table.time is not None
+    since = [
+        row for row in trail.trail(wanted) if row[:2] not in built and (not is_timed or row.time_us <= wanted.as_of_us)
+    ]
+    used = max((at for at in built if not is_timed or at[0] <= wanted.as_of_us), default=None)
+    if since and (used is None or since[0][:2] > used):
+        told["ingested_since"] = _place(wanted.table, since[0], trail, is_timed=is_timed)
+    return told
+
+
 def _from_trail(join: Join, wanted: Wanted, trail: Trail) -> dict[str, Any]:
     """Say which row of a table counts, which came later, and which was set aside and would have counted."""
     is_timed = join.table.time is not None
@@ -138,7 +144,8 @@ def _from_trail(join: Join, wanted: Wanted, trail: Trail) -> dict[str, Any]:
     aside = [
         row
         for row in trail.set_aside(wanted)
-        if (not is_timed or row.time_us <= wanted.as_of_us) and (used is None or row[:2] > used[:2])
+        if row.values[0] == join.table.time  # its time can't be read: it may have counted
+        or ((not is_timed or row.time_us <= wanted.as_of_us) and (used is None or row[:2] > used[:2]))
     ]
     if aside:
         told["set_aside"] = [

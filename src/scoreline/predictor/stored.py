@@ -10,10 +10,11 @@ from scoreline.app.declaration import App
 from scoreline.app.reply import LIVE, TABLE
 from scoreline.model.artifact import Artifact
 from scoreline.model.inputs import inputs_of
-from scoreline.predictor.explain import Explainer, Level, Trail
+from scoreline.predictor.explain import Explainer, Level
 from scoreline.predictor.heads import Predictor, SingleRow
 from scoreline.predictor.new_rows import NewRow, NewRows
 from scoreline.predictor.replies import Scored, as_dicts, as_lists, writers_of
+from scoreline.store.states import Trail
 
 Key = tuple[str | int, ...]
 

@@ -14,7 +14,7 @@ import sys
 import threading
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from scoreline.app.declaration import App
 from scoreline.app.load import load_app
@@ -68,7 +68,7 @@ class _OperatorHandler(Handler):
     def do_POST(self) -> None:
         path, _, query = self.path.partition("?")
         if path.startswith(INGEST_ROUTE):
-            self._ingest(path.removeprefix(INGEST_ROUTE), dict(parse_qsl(query, keep_blank_values=True)))
+            self._ingest(unquote(path.removeprefix(INGEST_ROUTE)), dict(parse_qsl(query, keep_blank_values=True)))
             return
         self.rfile.read(min(int(self.headers.get("Content-Length") or 0), 1 << 20))  # the others take no input
         if path == GENERATIONS_ROUTE:
@@ -115,6 +115,8 @@ class _OperatorHandler(Handler):
     def _ingest(self, table: str, query: dict[str, str]) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))  # nginx lets no larger one through
         refused = self.server.access.refuse_refresh(self._headers())
+        if refused is None and (why := self.server.ingest.refusal_of(table)) is not None:
+            refused = Problem(404, "no-such-route", why)
         kind = _FORMATS.get((self.headers.get("Content-Type") or "").partition(";")[0].strip().lower())
         if refused is None and set(query) - {"batch"}:
             refused = Problem(400, "bad-option", "expected no option but batch=NAME, by which a batch is known again")

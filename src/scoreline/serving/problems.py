@@ -19,7 +19,7 @@ _TITLES = {
     "before-history": "That moment is before what is kept",
     "bad-option": "An option can't be used",
     "forbidden": "This is not for you",
-    "conflict": "What is there can't be published",
+    "conflict": "This is in conflict with what is there",
     "source-away": "The source can't be reached",
     "no-records": "There is no record in the body",
     "too-large": "The body is too large",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -23,7 +22,6 @@ import psutil
 
 from scoreline.app.declaration import App
 from scoreline.errors import ServeError, SettingError
-from scoreline.generations.ingest import ingestable_tables
 from scoreline.generations.manifest import app_digest
 from scoreline.generations.state import StateFolder
 from scoreline.serving.answer import PROBE_VARIABLE
@@ -57,7 +55,6 @@ DRAIN_S = 25  # SageMaker sends SIGKILL 30 s after SIGTERM
 _LAST_S = 1  # for gunicorn, which has nothing in hand any more once nginx has ended
 _START_S = 60
 _OWN_WSGI = "wsgi.py"
-_IN_A_PATH = re.compile("[A-Za-z0-9_.-]+")
 _BUILDER_PAUSE_S = 1.0  # between two starts of the builder
 PARENT_VARIABLE = "SCORELINE_ENDS_WITH_PARENT"  # set by `up`, so that a kill -9 of it leaves no server behind
 
@@ -110,7 +107,7 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
 def operator_routes_of(app: App) -> list[str]:
     """Return the routes of an app that operators alone may use, besides `/generations`."""
     refresh = [app.refresh_route] if app.refresh_route else []
-    return [*refresh, *(f"{INGEST_ROUTE}{name}" for name in ingestable_tables(app) if _IN_A_PATH.fullmatch(name))]
+    return [*refresh, INGEST_ROUTE]
 
 
 def refuse_taken_port(host: str, port: int) -> None:

@@ -88,6 +88,11 @@ class EmbeddedStore(Opened):
                 found.append(state)
         return found
 
+    @property
+    def as_built(self) -> EmbeddedStore:
+        """The rows as they were when the feature table was made: these."""
+        return self
+
     def trail(self, wanted: Wanted) -> list[State]:
         """Return all rows of a key, whenever they happened, the newest first."""
         return self._trail(self.tables[wanted.table], wanted.key)

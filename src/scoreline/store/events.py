@@ -114,7 +114,8 @@ class EventLog(Opened):
                 log.append((_LOG + _number.pack(first + row), _encode(event)))
                 key = state_key(number, tuple([values[part] for part in table.key]))
                 index.append((key + suffix_of(time_us, EVENTS_FROM + first + row), b""))
-                newest = time_us if newest is None else max(newest, time_us)
+                if time_us <= now_us:  # one in the future says nothing of how old the table is
+                    newest = time_us if newest is None else max(newest, time_us)
             with transaction.cursor() as cursor:
                 cursor.putmulti(log, append=False)
                 cursor.putmulti(sorted(index))
@@ -166,7 +167,7 @@ class EventLog(Opened):
         return {"batch": event and event.batch, "row": event and event.row}
 
     def newest_us(self, table: str) -> int | None:
-        """Return the newest event time that came of a table, None without one."""
+        """Return the newest event time of a table that was not in the future when it came, None without one."""
         with (self._env or self._open()).begin() as transaction:
             number = self._number_of(transaction, table)
             raw = None if number is None else transaction.get(_NEWEST + bytes([number]))

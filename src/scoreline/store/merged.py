@@ -7,7 +7,7 @@ from typing import Any
 
 from scoreline.store.embedded import EmbeddedStore
 from scoreline.store.events import EVENTS_FROM, EventLog
-from scoreline.store.states import State, StateTable, Wanted
+from scoreline.store.states import State, StateTable, Trail, Wanted
 
 
 class MergedStates:
@@ -29,6 +29,11 @@ class MergedStates:
                     kept[place] = self._state(wanted[place].table, event)
         return kept
 
+    @property
+    def as_built(self) -> Trail:
+        """The rows as they were when the feature table was made."""
+        return _AsBuilt(self._store, self)
+
     def trail(self, wanted: Wanted) -> Sequence[State]:
         """Return all rows of a key, whenever they happened, the newest first."""
         since = [self._state(wanted.table, event) for event in self._events.trail(wanted.table, wanted.key)]
@@ -47,3 +52,24 @@ class MergedStates:
     def _state(self, table: str, event: tuple[int, int, dict[str, Any]]) -> State:
         time, order, values = event
         return State(time, order, [values.get(column) for column in self.tables[table].columns])
+
+
+class _AsBuilt:
+    """The store alone; what was folded in of the log is told by its batch."""
+
+    def __init__(self, store: EmbeddedStore, merged: MergedStates) -> None:
+        self._store, self._merged = store, merged
+        self.history_from_us = store.history_from_us
+
+    @property
+    def as_built(self) -> Trail:
+        return self
+
+    def trail(self, wanted: Wanted) -> Sequence[State]:
+        return self._store.trail(wanted)
+
+    def set_aside(self, wanted: Wanted) -> Sequence[State]:
+        return self._store.set_aside(wanted)
+
+    def origin_of(self, table: str, order: int) -> dict[str, Any]:
+        return self._merged.origin_of(table, order)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from scoreline.store.keys import MAX_KEY_BYTES, encode_key
 
@@ -45,6 +45,27 @@ class Wanted(NamedTuple):
     table: str
     key: Key
     as_of_us: int
+
+
+class Trail(Protocol):
+    """Where all rows of a key are found: the online store, and what was ingested since."""
+
+    @property
+    def history_from_us(self) -> int | None:
+        """The moment before which rows are not kept; None: all are."""
+
+    @property
+    def as_built(self) -> Trail:
+        """The rows as they were when the feature table was made."""
+
+    def trail(self, wanted: Wanted) -> Sequence[State]:
+        """Return the rows of a key whenever they happened, the newest first."""
+
+    def set_aside(self, wanted: Wanted) -> Sequence[State]:
+        """Return the rows of a key that were set aside, the newest first; values: column and why."""
+
+    def origin_of(self, table: str, order: int) -> dict[str, Any]:
+        """Return where a row came from: file and line, or batch."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from scoreline.tables.rejected import Rejected
 ROWS_AT_ONCE = 20_000  # of a file; each is a batch, and a transaction, of its own
 _BOM = b"\xef\xbb\xbf"
 _INT64 = range(-(2**63), 2**63)
+_SHOWN = 40  # characters of a number that does not fit
+_KINDS = {str: "text that is none", bool: "true or false", list: "a list", dict: "an object"}
 _decode = msgspec.json.Decoder().decode
 
 
@@ -87,12 +89,20 @@ def _row_of(spec: TableSpec, line: bytes) -> dict[str, Any] | tuple[str | None, 
         value = content.get(name)
         fits, row[name] = (True, None) if value is None or value == "" else _value(kind, value)
         if not fits:
-            return name, f"expected {kind.expects}, got {type(value).__name__} that is none"
+            return name, f"expected {kind.expects}, got {_told(value)}"
         if row[name] is None and name in spec.required:
             return name, f"expected {kind.expects}, got nothing"
         if name not in content and not kind.optional and name not in spec.required:
             return name, f"expected {kind.expects} or null, it is missing"
     return row
+
+
+def _told(value: Any) -> str:
+    """Say what came; numbers as they are, of texts only that they are."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return _KINDS[type(value)]
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
 
 
 def _value(kind: ColumnType, value: Any) -> tuple[bool, Any]:

@@ -179,11 +179,12 @@ class EmbeddedEngine:
         """Return how many good rows a loaded table has."""
         return int(self._one(f"SELECT count(*) FROM {_name(spec.name)}"))
 
-    def newest(self, spec: TableSpec) -> int | None:
-        """Return the newest event time of a loaded table in microseconds, None without rows or time."""
+    def newest(self, spec: TableSpec, until_us: int) -> int | None:
+        """Return the newest event time of a loaded table by a moment in microseconds, None without rows or time."""
         if spec.time is None:
             return None
-        value = self._one(f"SELECT epoch_us(max({_name(spec.time)})) FROM {_name(spec.name)}")
+        moment = f"epoch_us({_name(spec.time)})"
+        value = self._one(f"SELECT max({moment}) FROM {_name(spec.name)} WHERE {moment} <= {until_us:d}")
         return None if value is None else int(value)
 
     def rows_at(self, spec: TableSpec, lines: Sequence[int]) -> list[dict[str, Any]]:
