@@ -66,7 +66,7 @@ class RedisServer:
 
     def __init__(self, *options: str, password: str | None = None, tls: Path | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="redis-", dir="/tmp"))  # a short path: a unix socket is in it
-        self.port, self.password, self._tls = _free_port(), password, tls
+        self.port, self.password, self._tls = free_port(), password, tls
         self._options = list(options)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -162,7 +162,7 @@ class RedisServer:
             return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -20,14 +20,13 @@ from scoreline.store.address import StoreAddress
 from scoreline.store.breaker import Breaker
 
 Command = tuple[bytes | str | int, ...]
-_WAITS = ("LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN")  # it answers, but not with data yet
+_WAITS = {"ClusterDownError", "MasterDownError", "TryAgainError"}  # it answers, but not with data yet
 _HINTS = {
-    "NOAUTH": "Give its password in the URL or in SCORELINE_STORE_PASSWORD.",
-    "WRONGPASS": "Check the user and the password (SCORELINE_STORE, SCORELINE_STORE_PASSWORD).",
-    "NOPERM": "Allow that to this user (docs/redis.md lists the commands).",
-    "OOM": "It is full: raise its maxmemory, or let it have more memory.",
-    "READONLY": "This is a replica: name the primary.",
-    "MOVED": "It is a Redis Cluster, which is not supported: name a server without cluster mode.",
+    "AuthenticationError": "Check user and password (SCORELINE_STORE, SCORELINE_STORE_PASSWORD).",
+    "NoPermissionError": "Allow that to this user; docs/redis.md lists the commands.",
+    "OutOfMemoryError": "It is full: raise its maxmemory, or let it have more memory.",
+    "ReadOnlyError": "This is a replica: name the primary.",
+    "MovedError": "It is a Redis Cluster, which is not supported: name a server without cluster mode.",
 }
 
 
@@ -96,9 +95,9 @@ class Link:
                 self.close()
                 if was_open:  # the server may have been started anew since: once more, over a new connection
                     continue
-                raise self._away(str(error)) from error
+                raise self._away(_explained(error)) from error
             for reply in replies:
-                if isinstance(reply, Exception) and str(reply).startswith(_WAITS):
+                if isinstance(reply, Exception) and type(reply).__name__ in _WAITS:
                     raise self._away(str(reply))
             self._breaker.worked()
             return replies
@@ -130,10 +129,8 @@ class Link:
         return StoreAwayError(f"the online store at {self.where} can't be reached ({why.rstrip('.')})")
 
     def _refused(self, reply: Exception) -> StoreError:
-        said = str(reply)
-        hint = next((f" {hint}" for code, hint in _HINTS.items() if code in said), "")
-        kind = StoreAwayError if hint else StoreError
-        return kind(f"the online store at {self.where} refuses: {said.rstrip('.')}.{hint}")
+        kind = StoreAwayError if _hint(reply) else StoreError
+        return kind(f"the online store at {self.where} refuses: {_explained(reply)}")
 
     def _answers(self) -> bool:
         """Whether the server answers over a new connection, so that a thread beside the requests can find out."""
@@ -170,6 +167,15 @@ class Link:
             return pool
         except (ValueError, TypeError) as error:
             raise SettingError(f"SCORELINE_STORE: {self.where} can't be used ({error})") from error
+
+
+def _hint(error: Exception) -> str:
+    return next((_HINTS[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _HINTS), "")
+
+
+def _explained(error: Exception) -> str:
+    """Return what a server said, with what to do about it."""
+    return f"{str(error).rstrip('.')}. {_hint(error)}".strip().rstrip(".")
 
 
 def _library() -> Any:

@@ -19,6 +19,7 @@ from scoreline.store.states import STATE, SUFFIX_BYTES
 
 CHUNK_BYTES = 8 << 20  # of rows, sorted into buckets before they are sent
 _SENT_BYTES = 512 << 10  # of rows in one round trip: the server answers others in between
+_PREPARED_AT_ONCE = 500  # buckets
 _ITEM_BYTES = 64  # of a command around a row
 
 
@@ -81,12 +82,13 @@ class _Writer:
         self._link.ask((b"SET", self._meta, self._layout.encode(), b"EX", self._publications.keep_s))
 
     def _prepare(self) -> None:
-        """Make all buckets, each with its mark and an end to its life."""
-        keep_s = self._publications.keep_s
-        rows = ((b"HSET", bucket, ROW_MARK, b"") for bucket in self._rows)
-        states = ((b"ZADD", bucket, 0, STATE_MARK) for bucket in self._states)
-        self._publications.ask_all([*rows, *states])
-        self._publications.ask_all((b"EXPIRE", bucket, keep_s) for bucket in self._buckets)
+        """Make all buckets, each with its mark and, in one transaction with it, an end to its life."""
+        marked: list[Command] = [(b"HSET", bucket, ROW_MARK, b"") for bucket in self._rows]
+        marked += [(b"ZADD", bucket, 0, STATE_MARK) for bucket in self._states]
+        for at in range(0, len(marked), _PREPARED_AT_ONCE):
+            some = marked[at : at + _PREPARED_AT_ONCE]
+            ends: list[Command] = [(b"EXPIRE", command[1], self._publications.keep_s) for command in some]
+            self._link.ask((b"MULTI",), *some, *ends, (b"EXEC",))
 
     def _send(
         self, command: bytes, buckets: Sequence[bytes], items: Mapping[int, list[bytes | int]], progress: Progress
