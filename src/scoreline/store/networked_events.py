@@ -50,7 +50,7 @@ for row = 0, rows - 1 do
   end
 end
 redis.call('ZADD', KEYS[1], unpack(members))
-redis.call('XADD', KEYS[3], string.format('%.0f-1', first), 'e', ARGV[3])
+if rows > 0 then redis.call('XADD', KEYS[3], string.format('%.0f-1', first), 'e', ARGV[3]) end
 redis.call('HSET', KEYS[4], ARGV[1], ARGV[4])
 redis.call('HSET', KEYS[2], 'next', string.format('%.0f', first + rows))
 if ARGV[5] ~= '' then
