@@ -18,7 +18,6 @@ from scoreline.store.link import Link
 from scoreline.store.merged import Events
 from scoreline.store.networked_events import NetworkedEvents
 from scoreline.store.publications import Publication, Publications
-from scoreline.store.publish import publish
 
 _DAY_US = 86_400_000_000
 _AT_WORK_S = 10.0  # a command waits longer than a request does
@@ -69,6 +68,8 @@ class Online:
 
     def publish(self, results: Path, say: Callable[[str], None]) -> Publication:
         """Publish the feature table of a results folder; see `scoreline.store.publish`."""
+        from scoreline.store.publish import publish  # loads what workers, which are here too, have no use for
+
         for remark in self.publications.refuse_unfit():
             say(f"the online store at {self.where}: {remark}")
         stamp = read_stamp(results)
