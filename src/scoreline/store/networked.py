@@ -153,7 +153,7 @@ class NetworkedStore:
         begin = state_key(table.number, key)
         end = len(begin) + SUFFIX_BYTES
         at = time_and_order(member[:end], begin)
-        if at is None:
+        if at is None or len(key) != table.width:  # no key is the beginning of another of the same width
             return None
         row: Row = _decode(member[end:])
         return State(*at, row[table.width :]) if tuple(row[: table.width]) == key else None
