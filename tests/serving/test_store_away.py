@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 
 import pytest
 from servers import JSON, keys_of, made_app, open_service, settings_for, wait_until
@@ -26,8 +27,9 @@ def app(tmp_path_factory):
 
 @pytest.fixture
 def settings(app, tmp_path, redis):
-    made = settings_for(app, tmp_path / "state", store=redis.urls["tcp"], store_timeout_ms=200)
-    open_online(made, load_app(app)).publish(app / "results", print)
+    results = shutil.copytree(app / "results", tmp_path / "results")  # other tests have the file of the other open
+    made = settings_for(app, tmp_path / "state", results=results, store=redis.urls["tcp"], store_timeout_ms=200)
+    open_online(made, load_app(app)).publish(results, print)
     return made
 
 

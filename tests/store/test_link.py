@@ -70,6 +70,27 @@ def test_an_answer_that_comes_too_late_is_never_taken_for_that_of_the_next_quest
     assert link.ask((b"ECHO", b"next")) == [b"next"]
 
 
+def test_answers_that_were_left_unread_are_never_taken_for_those_of_the_next_question(link, monkeypatch):
+    class Interrupted(BaseException):
+        """What a signal raises, between two answers."""
+
+    link.ask(PING)
+    connection = link._own.connection
+    real, answers = connection.read_response, []
+
+    def read(**how):
+        if answers:
+            raise Interrupted
+        answers.append(real(**how))
+        return answers[0]
+
+    monkeypatch.setattr(connection, "read_response", read)
+    with pytest.raises(Interrupted):
+        link.ask((b"ECHO", b"one"), (b"ECHO", b"two"), (b"ECHO", b"three"))
+    monkeypatch.undo()
+    assert link.ask((b"ECHO", b"next")) == [b"next"]
+
+
 def test_a_server_that_was_started_anew_is_asked_over_a_new_connection_and_nobody_notices(redis, link):
     assert answers(link)
     redis.kill()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,10 +23,6 @@ class RowSource(Protocol):
 
     def get(self, key: Key) -> list[Any] | None:
         """Return a row of the feature table, None where the key is unknown."""
-
-
-def _each(source: RowSource) -> Callable[[Sequence[Key]], list[list[Any] | None]]:
-    return lambda keys: [source.get(key) for key in keys]
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,6 @@ class StoredScorer:
     ) -> None:
         self.new_rows = new_rows
         self._predictor, self._source = predictor, source
-        self._get_many = getattr(source, "get_many", None) or _each(source)  # a networked store takes all in one go
         self._explainer = Explainer(app, columns)
         self._inputs = inputs_of(app)
         self._taken = [columns.index(name) for name in self._inputs.names]
@@ -78,7 +73,8 @@ class StoredScorer:
         ----------
         options : those of ranked replies, which there are none of here
         """
-        rows = self._get_many(keys)
+        many = getattr(self._source, "get_many", None)  # a networked store takes all in one go
+        rows = [self._source.get(key) for key in keys] if many is None else many(keys)
         found = [(key, row) for key, row in zip(keys, rows, strict=True) if row is not None]
         replies = iter(self._replies(found, TABLE))
         return [Missing(key) if row is None else next(replies) for key, row in zip(keys, rows, strict=True)]
