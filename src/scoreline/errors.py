@@ -50,6 +50,14 @@ class StoreError(ScorelineError, RuntimeError):
     """The online store can't be opened or read."""
 
 
+class StoreAwayError(StoreError):
+    """The networked online store can't be reached, or does not let us in: nothing can be looked up for now."""
+
+
+class StoreLostError(StoreAwayError):
+    """The networked online store no longer holds all that was published: that a key is missing would be a guess."""
+
+
 class GenerationError(ScorelineError, RuntimeError):
     """A generation can't be built, read, published or rolled back to."""
 

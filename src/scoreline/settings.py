@@ -38,6 +38,7 @@ class Setting:
     unit : `seconds`, `rows`, ..., or an empty string
     default : the value without any of them; None where it is found out at start
     spellings : the variables are spellings of one name, so that two of them must not contradict one another
+    is_secret : no message shows its value
     """
 
     name: str
@@ -48,6 +49,7 @@ class Setting:
     default: Any
     help: str
     spellings: bool = False
+    is_secret: bool = False
 
 
 def _positive_int(text: str) -> int:
@@ -114,6 +116,13 @@ def _log_level(text: str) -> str:
     return next(name for name, value in reversed(LOG_LEVELS.items()) if int(text) >= value)
 
 
+def _store_url(text: str) -> str:
+    scheme, _, rest = text.partition("://")
+    if scheme not in STORE_SCHEMES or not rest:
+        raise ValueError
+    return text
+
+
 def _worker_class(text: str) -> str:
     if text not in ("asgi", "sync"):
         raise ValueError
@@ -132,6 +141,7 @@ def _flag(text: str) -> bool:
     return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
 
 
+STORE_SCHEMES = ("redis", "rediss", "unix", "valkey", "valkeys")  # the s is for TLS
 REPLY_TYPES = ("application/json", "text/csv", "application/jsonlines", "application/x-npy")
 _NUMBER, _FOLDER = "a whole number above 0, for example 2", "a folder"
 SETTINGS = (
@@ -169,6 +179,26 @@ SETTINGS = (
         "Where reference tables come from: a folder or s3://bucket/prefix/. Default: the data folder.",
     ),
     Setting(
+        "store", ("SCORELINE_STORE",), _store_url, "redis://, rediss:// (TLS), unix:// or valkey:// and where it is",
+        "", None,
+        "The networked online store: redis://user:password@host:6379/0, rediss:// with TLS, unix:///path or valkey://. "
+        "Default: none; the store is a file beside the results.", is_secret=True,
+    ),
+    Setting(
+        "store_password", ("SCORELINE_STORE_PASSWORD",), str, "a secret", "", None,
+        "The password of the networked store, where it is not in its URL.", is_secret=True,
+    ),
+    Setting(
+        "store_timeout_ms", ("SCORELINE_STORE_TIMEOUT_MS",), _positive_int,
+        "a whole number of milliseconds above 0, for example 250", "milliseconds", 250,
+        "How long a request waits for the networked store.",
+    ),
+    Setting(
+        "store_keep_s", ("SCORELINE_STORE_KEEP_SECONDS",), _positive_int,
+        "a whole number of seconds above 0, for example 86400", "seconds", 86_400,
+        "How long features stay in the networked store that are not current any more and no server answers from.",
+    ),
+    Setting(
         "refresh_s", ("SCORELINE_REFRESH_SECONDS",), _positive_int,
         "a whole number of seconds above 0, for example 300", "seconds", None,
         "How often `serve` looks for new tables, features and models. Default: never by itself.",
@@ -176,6 +206,7 @@ SETTINGS = (
     Setting(
         "admin_token", ("SCORELINE_ADMIN_TOKEN",), str, "a secret", "", None,
         "The bearer token that opens `GET /generations`, and the refresh route to others than this machine.",
+        is_secret=True,
     ),
     Setting(
         "port", ("SAGEMAKER_BIND_TO_PORT", "SCORELINE_PORT"), _port, "a port from 1 to 65535", "", 8080,
@@ -289,6 +320,10 @@ class Settings:
     state: Path
     ml_root: Path
     data_url: str | None
+    store: str | None = field(repr=False)
+    store_password: str | None = field(repr=False)
+    store_timeout_ms: int
+    store_keep_s: int
     refresh_s: int | None
     admin_token: str | None = field(repr=False)
     port: int
@@ -487,7 +522,10 @@ def _read(setting: Setting, environment: Mapping[str, str]) -> Any:
             try:
                 found[variable] = setting.parse(text)
             except (ValueError, KeyError, StopIteration) as error:
-                raise SettingError(f"{variable}={text!r}: expected {setting.expects}") from error
+                shown = "" if setting.is_secret else f"={text!r}"
+                raise SettingError(f"{variable}{shown}: expected {setting.expects}") from (
+                    None if setting.is_secret else error
+                )
             if not setting.spellings:
                 break
     if len(set(found.values())) > 1:

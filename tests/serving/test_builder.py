@@ -288,7 +288,7 @@ def said(caplog, *outcomes):
     builder = Scripted(*outcomes)
     caplog.clear()
     with caplog.at_level(logging.INFO, "scoreline.builder"):
-        poll(builder, 0.001, builder.stop)
+        poll(lambda: builder.refresh("poll"), 0.001, builder.stop)
     assert builder.outcomes == []
     assert set(builder.modes) == {"poll"}
     return [record.getMessage() for record in caplog.records]
@@ -314,7 +314,7 @@ def test_a_poll_outlives_what_nobody_expected(caplog):
 
 def test_a_poll_that_is_stopped_ends(settings, builder, state):
     stop = threading.Event()
-    thread = threading.Thread(target=poll, args=(builder, 0.01, stop))
+    thread = threading.Thread(target=poll, args=(lambda: builder.refresh("poll"), 0.01, stop))
     thread.start()
     try:
         put(settings.data / "cards.csv", as_csv(CARDS[:-1]))

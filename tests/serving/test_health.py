@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import socket
 import socketserver
 import threading
@@ -203,16 +204,22 @@ def test_a_probe_without_an_answer_says_nothing(health, pool):
 
 
 @pytest.fixture
-def ask_health(short_path, health):
-    """Give a function that asks the server of /ping."""
-    with running(HealthServer(short_path / "health.sock", health, lambda: "4bc238")):
+def store():
+    """Give a list of what is wrong with the networked store: nothing."""
+    return [""]
 
-        def ask(method):
+
+@pytest.fixture
+def ask_health(short_path, health, store):
+    """Give a function that asks the server of /ping."""
+    with running(HealthServer(short_path / "health.sock", health, lambda: "4bc238", lambda: store[0])):
+
+        def ask(method, query=""):
             connection = http.client.HTTPConnection("localhost", timeout=5)
             connection.sock = socket.socket(socket.AF_UNIX)
             connection.sock.connect(str(short_path / "health.sock"))
             with contextlib.closing(connection):
-                connection.request(method, "/ping")
+                connection.request(method, f"/ping{query}")
                 response = connection.getresponse()
                 return response.status, dict(response.headers), response.read()
 
@@ -224,6 +231,19 @@ def test_ping_is_200_and_empty_when_the_pool_is_well(ask_health, answered):
     assert (status, body, headers["Content-Length"]) == (200, b"", "0")
     assert headers["X-Scoreline-Features"] == "4bc238"  # the feature table that is served
     assert "Content-Type" not in headers
+
+
+@pytest.mark.parametrize("wrong", ["away", "lost"])
+def test_ping_tells_that_the_store_is_away_and_is_503_for_that_only_where_it_is_asked_for_it(
+    ask_health, answered, store, wrong
+):
+    assert ask_health("GET", "?store")[0] == 200
+    store[0] = wrong
+    status, headers, body = ask_health("GET")
+    assert (status, body, headers["X-Scoreline-Store"]) == (200, b"", wrong)
+    status, headers, body = ask_health("GET", "?store")
+    assert (status, json.loads(body)["type"]) == (503, "urn:scoreline:problem:store-away")
+    assert json.loads(body)["detail"] == f"nothing can be looked up: the online store is {wrong}"
 
 
 def test_ping_is_503_with_the_reason_when_it_is_not(ask_health):

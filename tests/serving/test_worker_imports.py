@@ -12,7 +12,19 @@ from servers import keys_of, plain_environment, settings_for
 
 from scoreline.serving.start import open_generation
 
-FORBIDDEN = {"duckdb", "pandas", "sklearn", "scipy", "pyarrow", "boto3", "treelite", "skops", "tqdm", "urllib3"}
+FORBIDDEN = {
+    "duckdb",
+    "pandas",
+    "sklearn",
+    "scipy",
+    "pyarrow",
+    "boto3",
+    "treelite",
+    "skops",
+    "tqdm",
+    "urllib3",
+    "redis",
+}
 SCRIPT = """
 import json, sys
 from scoreline.serving.wsgi import app

@@ -36,17 +36,6 @@ def store_of(tmp_path):
         store.close()
 
 
-def test_a_row_is_found_by_its_whole_key(store_of):
-    store = store_of([["O1", 7, 1.5, None], ["O1", 8, True, "ü"]], width=2)
-    assert store.get(("O1", 7)) == ["O1", 7, 1.5, None]
-    assert store.get(("O1", 8)) == ["O1", 8, True, "ü"]
-
-
-@pytest.mark.parametrize("key", [("O2",), ("o1",), (" O1",), ("O1", "O1"), (1,), ("",), ("meta",), ("\0meta",)])
-def test_a_key_that_is_not_there_gives_nothing(store_of, key):
-    assert store_of([["O1", 5]]).get(key) is None
-
-
 def test_threads_that_are_the_first_at_once_open_it_once(store_of):
     store, together = store_of([["O1", 5]]), threading.Barrier(8)
 
@@ -58,18 +47,6 @@ def test_threads_that_are_the_first_at_once_open_it_once(store_of):
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(first, range(8))) == [["O1", 5]] * 8
         store.close()
-
-
-def test_text_and_number_are_two_keys(store_of):
-    store = store_of([["7", "text"], [7, "number"], ["07", "zero"]])
-    assert [store.get((key,))[1] for key in ("7", 7, "07")] == ["text", "number", "zero"]
-
-
-def test_keys_longer_than_the_store_takes_are_found_too(store_of):
-    keys = ["x" * size for size in (505, 508, 509, 511, 512, 5000)]
-    store = store_of([[key, len(key)] for key in keys])
-    assert [store.get((key,))[1] for key in keys] == [505, 508, 509, 511, 512, 5000]
-    assert store.get(("x" * 513,)) is None
 
 
 def test_another_keys_row_is_never_given_even_if_their_bytes_collide(store_of, monkeypatch):

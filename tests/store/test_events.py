@@ -10,9 +10,11 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stores import NAMES, publications_at
 
-from scoreline.errors import StoreError
+from scoreline.errors import StoreError, StoreLostError
 from scoreline.store.events import EVENTS_FROM, Appended, EventLog, Table, event_log
+from scoreline.store.networked_events import NetworkedEvents
 from scoreline.store.states import Wanted
 
 STOCK = Table("stock", ("sku", "line"), "at")
@@ -22,12 +24,33 @@ SKUS = st.sampled_from(["", "a", "x" * 600])
 TIMED = {"stock": True, "zips": False, "other": True}
 
 
+@pytest.fixture(params=["file", pytest.param("redis", marks=pytest.mark.needs("redis"))])
+def log(request, tmp_path):
+    """Give an empty event log: that of a state folder, and that of a networked store."""
+    opened = EventLog(tmp_path / "events.lmdb") if request.param == "file" else in_redis(request)
+    yield opened
+    opened.close()
+
+
+def in_redis(request):
+    """Return the event log in a server, emptied."""
+    opened = NetworkedEvents(publications_at(request.getfixturevalue("redis").urls["tcp"]).link, NAMES)
+    opened.prepare()
+    return opened
+
+
 @pytest.fixture
-def log(tmp_path):
-    """Give an empty event log."""
+def file_log(tmp_path):
+    """Give an empty event log of a state folder."""
     opened = EventLog(tmp_path / "events.lmdb")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def redis_log(request):
+    """Give an empty event log of a networked store."""
+    return in_redis(request)
 
 
 def row(at, pieces, sku="S", line=1):
@@ -48,6 +71,22 @@ def test_of_rows_out_of_order_the_newest_by_then_counts_and_of_several_at_once_t
     assert pieces(log, 9, key=("S", 2)) == pieces(log, 9, key=("SS", 1)) == [None]
 
 
+@pytest.fixture(scope="session", params=["file", pytest.param("redis", marks=pytest.mark.needs("redis"))])
+def any_kind(request):
+    """Give a function that makes an empty event log."""
+    if request.param == "file":
+        return lambda factory: EventLog(factory.mktemp("log") / "events.lmdb")
+    server = request.getfixturevalue("redis_server")
+
+    def make(_):
+        server.empty()
+        opened = NetworkedEvents(publications_at(server.urls["unix"]).link, NAMES)
+        opened.prepare()
+        return opened
+
+    return make
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
@@ -55,8 +94,8 @@ def test_of_rows_out_of_order_the_newest_by_then_counts_and_of_several_at_once_t
         max_size=6,
     )
 )  # fmt: skip
-def test_it_agrees_with_a_plain_loop(tmp_path_factory, batches):
-    log = EventLog(tmp_path_factory.mktemp("log") / "events.lmdb")
+def test_it_agrees_with_a_plain_loop(tmp_path_factory, any_kind, batches):
+    log = any_kind(tmp_path_factory)
     arrived = []
     for number, batch in enumerate(batches):
         log.append(STOCK, [row(at, value, sku) for at, value, sku in batch], f"b{number}", "", 0)
@@ -127,7 +166,8 @@ def test_a_row_of_the_future_does_not_make_a_table_new(log):
     assert log.newest_us("stock") == 7
 
 
-def test_rows_are_dropped_up_to_a_number_and_an_age_and_numbers_are_never_given_twice(log):
+def test_rows_are_dropped_up_to_a_number_and_an_age_and_numbers_are_never_given_twice(file_log):
+    log = file_log
     for number, arrived in enumerate((100, 200, 300)):
         log.append(STOCK, [row(number, number), row(number + 10, number)], f"b{number}", "", arrived)
     tables = {"stock": STOCK}
@@ -139,6 +179,38 @@ def test_rows_are_dropped_up_to_a_number_and_an_age_and_numbers_are_never_given_
     log.append(STOCK, [row(1, 7)], "new", "", 0)
     assert (log.last, pieces(log, 1)) == (7, [7])
     assert log.append(STOCK, [row(0, 0), row(10, 0)], "b0", "", 0).is_known  # its name is remembered
+
+
+@pytest.mark.needs("redis")
+def test_in_a_networked_store_whole_batches_are_dropped_and_numbers_are_never_given_twice(redis_log):
+    log = redis_log
+    for number, arrived in enumerate((100, 200, 300)):
+        log.append(STOCK, [row(number, number), row(number + 10, number)], f"b{number}", "", arrived)
+    tables = {"stock": STOCK}
+    assert log.drop(5, 250, tables) == 4
+    assert (pieces(log, 1), pieces(log, 2, 99)) == ([None], [2, 2])
+    assert log.drop(5, 999, tables) == 0  # one of its rows is in no generation yet
+    assert log.drop(6, 999, tables) == 2
+    assert (log.last, list(log.rows_of("stock", 99)), pieces(log, 99)) == (6, [], [None])
+    log.append(STOCK, [row(1, 7)], "new", "", 0)
+    assert (log.last, pieces(log, 1)) == (7, [7])
+    assert log.append(STOCK, [row(0, 0), row(10, 0)], "b0", "", 0).is_known  # its name is remembered
+
+
+@pytest.mark.needs("redis")
+def test_a_large_batch_goes_in_as_one_and_comes_back(redis_log):
+    rows = [row(number, number, sku=f"s{number % 7}") for number in range(20_000)]
+    assert redis_log.append(STOCK, rows, "a", "", 0).rows == 20_000
+    assert [values["pieces"] for _, values in redis_log.rows_of("stock", 99_999)] == list(range(20_000))
+    assert pieces(redis_log, 6999, 10**6, key=("s0", 1)) == [6993, 19_999 - 19_999 % 7]
+
+
+@pytest.mark.needs("redis")
+def test_a_log_that_is_gone_is_an_error_and_never_nothing_new(redis, redis_log):
+    redis_log.append(STOCK, [row(5, 1)], "a", "", 0)
+    redis.empty()
+    with pytest.raises(StoreLostError, match="no longer holds what was ingested"):
+        pieces(redis_log, 9)
 
 
 def test_a_process_has_one_log_for_a_folder(tmp_path):
@@ -203,7 +275,8 @@ for line in sys.stdin:
 """
 
 
-def test_another_process_sees_a_batch_as_soon_as_it_is_acknowledged(log):
+def test_another_process_sees_a_batch_as_soon_as_it_is_acknowledged(file_log):
+    log = file_log
     command = [sys.executable, "-c", READER, str(log.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None

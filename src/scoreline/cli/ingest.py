@@ -20,18 +20,23 @@ from scoreline.settings import Settings
     "--batch-id", default=None, help="The batch's name; sent again, it changes nothing. Default: the file's SHA-256."
 )
 def ingest(settings: Settings, table: str, file: Path, batch_id: str | None) -> None:
-    """Append the rows of FILE (CSV or JSON Lines, - for stdin) to TABLE in the state folder, with or without a server.
+    """Append the rows of FILE (CSV or JSON Lines, - for stdin) to TABLE, with or without a server.
 
+    They go into the state folder, or into the networked store that SCORELINE_STORE names.
     Orders that are answered live see them at once; the next `scoreline feature` folds them in. Rows that can't be
     read are set aside, each with its line and why. Exits 1 where there is none but such rows.
     """
     from scoreline.app.load import load_app
     from scoreline.generations.ingest import SHOWN, Ingest, spooled
+    from scoreline.generations.online import open_events, open_online
     from scoreline.generations.state import StateFolder, refuse_passed_over
 
-    refuse_passed_over(settings)
+    app = load_app(settings.app)
+    online = open_online(settings, app)
+    if online is None:
+        refuse_passed_over(settings)
     state = StateFolder(settings.state)
-    into = Ingest(load_app(settings.app), state.path)
+    into = Ingest(app, state.path, open_events(settings, online))
     path = spooled(sys.stdin.buffer, state.path) if str(file) == "-" else file
     try:
         report = into.append_file(table, path, batch_id)
@@ -51,7 +56,7 @@ def ingest(settings: Settings, table: str, file: Path, batch_id: str | None) -> 
         click.echo(f"  line {row.line}{column}: {row.why}")
     if len(report.rejected) > SHOWN:
         click.echo(f"  and {len(report.rejected) - SHOWN:,} more")
-    if state.current() is None:
+    if online is None and state.current() is None:
         click.echo(
             f"  in {state.path}, from which nothing is served yet: a server sees it with that as its state folder"
         )

@@ -35,12 +35,14 @@ def status(settings: Settings, as_json: bool) -> None:
 
     from scoreline.app.load import load_app
     from scoreline.cli.report import status_lines
+    from scoreline.generations.online import open_online
     from scoreline.generations.state import StateFolder
     from scoreline.generations.status import describe_state
     from scoreline.serving.start import source_of
 
     state = StateFolder(settings.state, read_only=(settings.state / "published").exists())
-    described = describe_state(state, load_app(settings.app), source_of(settings))
+    app = load_app(settings.app)
+    described = describe_state(state, app, source_of(settings), open_online(settings, app))
     described["servers"] = sorted(state.servers())
     click.echo(json.dumps(described, indent=1) if as_json else "\n".join(status_lines(described)))
 

@@ -126,11 +126,22 @@ def status_lines(described: dict[str, Any]) -> list[str]:
         lines.append(f"  {name:<16} {seen}{stale}")
         if table["error"]:
             lines.append(f"  {'':<16} last: {table['error']}")
+    lines += _store_lines(described.get("store"))
     lines += _events_lines(described["events"])
     for kept in described["generations"]:
         rows = "".join(f", {name} {table['rows']:,} rows" for name, table in kept["tables"].items())
         lines.append(f"  {kept['generation']:<12} {kept['created_at'][:19]}Z  {kept['why']}{rows}")
     return lines
+
+
+def _store_lines(store: dict[str, Any] | None) -> list[str]:
+    """Say which features are current in the networked store."""
+    if store is None:
+        return []
+    if store["error"]:
+        return [f"  {store['error']}"]
+    since = "nothing published" if store["current"] is None else f"{store['current']}, since {store['since'][:19]}Z"
+    return [f"  online store at {store['where']}: {since}"]
 
 
 def _events_lines(described: dict[str, Any]) -> list[str]:

@@ -49,7 +49,7 @@ def up(settings: Settings, port: int | None, state: Path | None) -> None:
     settings = replace(settings, port=port or (settings.port if named else _free_port()))
     refuse_taken_port("127.0.0.1", settings.port)
     started = time.monotonic()
-    run_feature(settings)
+    run_feature(settings, publish=settings.store is not None)
     run_train(settings)
     named = any(os.environ.get(variable) for variable in variables_of("state"))
     with _own_state(state or (settings.state if named else None)) as own, _server(replace(settings, state=own)):

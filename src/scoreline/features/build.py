@@ -26,7 +26,7 @@ from scoreline.features.stamp import CSV_FILE, PARQUET_FILE, STAMP_FILE, TARGETS
 from scoreline.files import sha256_of, staged
 from scoreline.progress import Progress
 from scoreline.store.embedded import FORMAT as STORE_FORMAT
-from scoreline.store.events import EventLog
+from scoreline.store.merged import Events
 from scoreline.store.writer import StoreWriter
 from scoreline.tables.read import LINE, TableFile
 from scoreline.tables.reference import refuse_bad_reference
@@ -73,7 +73,7 @@ def build_features(
     max_bad_rows: int,
     reference_data: Path | None = None,
     history_days: int | None = None,
-    events: EventLog | None = None,
+    events: Events | None = None,
 ) -> FeatureReport:
     """Build the feature table, the targets and the online store of an app.
 
@@ -126,7 +126,7 @@ def build_features(
     return report
 
 
-def _load(engine: EmbeddedEngine, plan: Plan, file: TableFile, events: EventLog | None, upto: int) -> TableLoad:
+def _load(engine: EmbeddedEngine, plan: Plan, file: TableFile, events: Events | None, upto: int) -> TableLoad:
     is_unique = file.spec is plan.spine or file.spec.time is None
     load = engine.load(file, unique_key=is_unique)
     if events is not None and any(join.table is file.spec for join in plan.kept):

@@ -13,7 +13,7 @@ from scoreline.app.table import TableSpec
 from scoreline.features.engines.embedded import EmbeddedEngine, TableLoad
 from scoreline.features.plan import Join, Plan
 from scoreline.progress import Progress
-from scoreline.store.events import EventLog
+from scoreline.store.merged import Events
 from scoreline.store.states import UNTIMED_US, StateTable
 from scoreline.store.writer import StoreWriter
 from scoreline.tables.read import LINE
@@ -93,7 +93,7 @@ class History:
         return pa.record_batch(arrays, names=[str(place) for place in range(len(arrays))])
 
 
-def arrivals(spec: TableSpec, events: EventLog, upto: int) -> Iterator[pa.Table]:
+def arrivals(spec: TableSpec, events: Events, upto: int) -> Iterator[pa.Table]:
     """Yield what was ingested for a table up to a number of arrival, as rows behind those of its files."""
     types = {name: arrow_type(kind) for name, kind in spec.columns.items()}
     rows = events.rows_of(spec.name, upto)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -11,21 +12,32 @@ from typing import Literal
 
 from scoreline.app.declaration import App
 from scoreline.app.moments import now_us
-from scoreline.errors import GenerationError, PinnedError, ScorelineError, SourceAwayError
+from scoreline.errors import (
+    GenerationError,
+    PinnedError,
+    ScorelineError,
+    SourceAwayError,
+    StampError,
+    StoreAwayError,
+    StoreError,
+)
 from scoreline.features.plan import make_plan
 from scoreline.features.stamp import check_plan, read_stamp
 from scoreline.generations.golden import check_golden_requests
 from scoreline.generations.ingest import ingestable_tables
 from scoreline.generations.manifest import (
     MODEL_FOLDER,
+    NETWORKED_FILE,
     STORE_FILE,
     Collected,
     Generation,
     app_digest,
     content_digest,
+    read_manifest,
 )
+from scoreline.generations.online import Online
 from scoreline.generations.package import Package
-from scoreline.generations.parts import MakePredictor, load_parts
+from scoreline.generations.parts import MakePredictor, Parts, load_parts
 from scoreline.generations.remarks import remarks_on
 from scoreline.generations.report import RefreshReport, table_report, unchanged, why
 from scoreline.generations.state import StateFolder, utc_now
@@ -40,13 +52,24 @@ _DAY_US = 86_400_000_000
 
 @dataclass(frozen=True)
 class _Store:
-    """The online store that a generation gets: digest, file, columns of its rows, what of the other tables is in it."""
+    """The online store that a generation gets: digest, columns of its rows, what of the other tables is in it.
+
+    Attributes
+    ----------
+    path : its file; of a networked store, None unless what it says of itself is taken from there
+    layout : what a networked store says of itself
+    at : when that made it current
+    note : what a person should hear of it
+    """
 
     digest: str
-    path: Path
+    path: Path | None
     columns: tuple[str, ...]
     events: int
     newest: Mapping[str, int | None]
+    layout: bytes = b""
+    at: str = ""
+    note: str | None = None
 
 
 class Builder:
@@ -57,6 +80,7 @@ class Builder:
     make_predictor : makes the app's predictor and scores the golden rows with it
     package : the model package that model and results are in. Its files are linked to where they are, since
         they stay as they are and /tmp may be small; its reference tables are copies at hand
+    online : the networked store, from which the feature table comes then rather than from the results folder
     """
 
     def __init__(
@@ -69,11 +93,12 @@ class Builder:
         make_predictor: MakePredictor,
         package: Package | None = None,
         events_days: int | None = None,
+        online: Online | None = None,
     ) -> None:
         self._app, self._state, self._source = app, state, source
         self._model, self._results, self._make_predictor = model, results, make_predictor
         self._package, self._events_days = package, events_days
-        self._digest = app_digest(app)
+        self._digest, self._online = app_digest(app), online
 
     def refresh(self, mode: Mode = "ask", *, dry_run: bool = False) -> RefreshReport:
         """Publish what changed at the sources, all of it as one generation; nothing changed: nothing is published.
@@ -97,10 +122,11 @@ class Builder:
         with self._state.locked(), self._state.staging() as staging:
             current = self._state.current()
             self._refuse_other_app(current)
+            self._keep_store(current)
             if self._state.pinned is not None and not dry_run:
                 return self._stay(current, mode)
             model = self._model_digest(current, mode)
-            store = self._current_store(mode)
+            store = self._current_store(current, mode)
             tables = self._collect(staging, current, mode)
             try:
                 report = self._publish(staging, current, model, store, tables, dry_run=dry_run)
@@ -131,7 +157,8 @@ class Builder:
             (staging / "generation.json").unlink()  # a link: writing to it would change the old one
             again = wanted.numbered(0, why=f"rollback to {wanted.name}", created_at=utc_now())
             again.write(staging)
-            load_parts(self._app, staging, self._make_predictor)
+            self._refuse_lost_store(staging)
+            self._load(staging)
             former = self._state.pinned
             self._state.pin(0)  # before the publish, so that no poll in between brings the bad content back
             try:
@@ -177,9 +204,59 @@ class Builder:
         check_belongs(artifact, self._app)
         return artifact.digest
 
-    def _current_store(self, mode: Mode) -> _Store | None:
+    def follow_store(self) -> None:
+        """Publish what became current in the networked store, if anything did; let go on what is answered from.
+
+        Asks one question where nothing changed, so that it can be called every few seconds.
+        """
+        if self._online is None:
+            return
+        current, publication = self._state.current(), self._online.publications.current()
+        if publication is not None and (current is None or current.store != publication.digest):
+            self.refresh("poll")
+        else:
+            self._keep_store(current)
+
+    def _keep_store(self, current: Generation | None) -> None:
+        """Let the networked store's generation live on that requests are answered from."""
+        if self._online is not None and current is not None and current.store is not None:
+            with contextlib.suppress(StoreAwayError):  # whoever needs it says so
+                self._online.publications.keep(current.store)
+
+    def _refuse_lost_store(self, folder: Path) -> None:
+        if self._online is not None and (store := read_manifest(folder).store) is not None:
+            self._online.publications.layout_of(store)
+
+    def _networked_store(self, online: Online, current: Generation | None, mode: Mode) -> _Store:
+        """Return what is current in the networked store; where that is away at start, what was before."""
+        try:
+            publication, layout = online.current()
+        except StoreAwayError as error:
+            if mode != "start" or current is None or not current.store_at or current.app != self._digest:
+                raise
+            path = self._state.folder_of(current.number) / NETWORKED_FILE
+            note = f"{error}. Lookups are answered 503 until it is back."
+            facts = (current.columns, current.events, current.newest)
+            return _Store(str(current.store), path, *facts, path.read_bytes(), current.store_at, note)
+        if current is not None and publication.at < current.store_at:
+            raise StoreError(
+                f"the online store at {online.where} went back to what was current at {publication.at}, generation "
+                f"{current.name} has that of {current.store_at}: the server lost its data. Run `scoreline feature "
+                "--publish` again."
+            )
+        if layout.meta["plan"] != make_plan(self._app).digest:
+            raise StampError(
+                f"the online store at {online.where} holds the features of another app.py. Run `scoreline feature "
+                "--publish` with this one."
+            )
+        facts = (layout.columns, layout.events, layout.newest)
+        return _Store(layout.digest, None, *facts, layout.encode(), publication.at)
+
+    def _current_store(self, current: Generation | None, mode: Mode) -> _Store | None:
         if self._app.declared_request is not None:
             return None
+        if self._online is not None:
+            return self._networked_store(self._online, current, mode)
         stamp = read_stamp(self._results, verify=mode == "start")
         check_plan(stamp, make_plan(self._app), self._results)
         if stamp.store is None:
@@ -226,8 +303,8 @@ class Builder:
 
     def _drop_events(self) -> None:
         """Drop ingested rows that are old, and in the store of whatever may be answered from."""
-        if self._events_days is None or not (self._state.path / EVENTS_FILE).exists():
-            return
+        if self._events_days is None or self._online is not None or not (self._state.path / EVENTS_FILE).exists():
+            return  # those of a networked store go when features are published, since others answer from it too
         upto = min((generation.events for generation in self._state.generations()), default=0)
         tables = {name: Table(name, spec.key, spec.time) for name, spec in ingestable_tables(self._app).items()}
         event_log(self._state.path).drop(upto, now_us() - self._events_days * _DAY_US, tables)
@@ -255,7 +332,7 @@ class Builder:
             tables={name: table_report(content, current, name) for name, content in contents.items()},
             model=current is None or current.model != model,
             store=store is not None and (current is None or current.store != store.digest),
-            notes=[one.note for one in tables.values() if one.note],
+            notes=[note for note in (*(one.note for one in tables.values()), store and store.note) if note],
             pinned=self._state.pinned,
         )
         if current is not None and current.digest == digest and current.app == self._digest and self._is_there(current):
@@ -274,6 +351,7 @@ class Builder:
             created_at=utc_now(),
             events=0 if store is None else store.events,
             newest={} if store is None else store.newest,
+            store_at="" if store is None else store.at,
         )
         report.notes += self._stage(staging, generation, store)
         if not dry_run:
@@ -283,12 +361,14 @@ class Builder:
     def _stage(self, staging: Path, generation: Generation, store: _Store | None) -> list[str]:
         """Bring model and store beside the tables, and prove that all of it answers; return remarks on it."""
         self._bring_model(staging / MODEL_FOLDER)
-        if store is not None:
+        if store is not None and store.layout:
+            (staging / NETWORKED_FILE).write_bytes(store.layout)
+        elif store is not None and store.path is not None:
             if read_stamp(self._results).digest != store.digest:  # it looks at every byte
                 raise GenerationError(f"{self._results}: was built anew just now. Run `scoreline refresh` again.")
             self._bring(store.path, staging / STORE_FILE, _link)
         generation.write(staging)
-        parts = load_parts(self._app, staging, self._make_predictor)
+        parts = self._load(staging)
         if parts.artifact.digest != generation.model:
             raise GenerationError(f"{self._model}: was trained anew just now. Run `scoreline refresh` again.")
         check_golden_requests(self._app, parts)
@@ -296,6 +376,11 @@ class Builder:
         if parts.store is not None:
             parts.store.close()
         return remarks
+
+    def _load(self, folder: Path) -> Parts:
+        return load_parts(
+            self._app, folder, self._make_predictor, link=None if self._online is None else self._online.link
+        )
 
     def _bring_model(self, folder: Path) -> None:
         """Copy the artifact: the folder it comes from is written anew by `train`, and may be another disk."""
@@ -311,8 +396,14 @@ class Builder:
             otherwise(path, target)
 
     def _is_there(self, generation: Generation) -> bool:
-        """Whether all that a generation links to is still where it was; a package may have been put elsewhere."""
-        return all(path.exists() for path in self._state.folder_of(generation.number).rglob("*"))
+        """Whether all that a generation links to is still where it was; a package may have been put elsewhere.
+
+        One of a file has another store than one of a networked store, be their content the same.
+        """
+        folder = self._state.folder_of(generation.number)
+        is_networked = (folder / NETWORKED_FILE).exists()
+        same_kind = generation.store is None or is_networked == (self._online is not None)
+        return same_kind and all(path.exists() for path in folder.rglob("*"))
 
     def _earlier(self, to: int | None) -> Generation:
         current, kept = self._state.current(), self._state.generations()

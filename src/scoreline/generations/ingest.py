@@ -17,6 +17,7 @@ from scoreline.app.table import TableSpec
 from scoreline.errors import TableError, did_you_mean
 from scoreline.features.plan import make_plan
 from scoreline.store.events import Table, column_bytes, event_log
+from scoreline.store.merged import Events
 from scoreline.tables.rejected import Rejected
 
 if TYPE_CHECKING:
@@ -64,15 +65,16 @@ def ingestable_tables(app: App) -> dict[str, TableSpec]:
 
 
 class Ingest:
-    """Appends rows to the event log of a state folder. What is reported is on disk and seen by every worker.
+    """Appends rows to the event log. What is reported is in it and seen by every worker.
 
     Parameters
     ----------
     state : the state folder
+    events : the log to append to; None: that of the state folder
     """
 
-    def __init__(self, app: App, state: Path) -> None:
-        self._app, self._state = app, state
+    def __init__(self, app: App, state: Path, events: Events | None = None) -> None:
+        self._app, self._state, self._events = app, state, events
 
     def append_file(self, table: str, path: Path, batch: str | None = None, kind: Format | None = None) -> IngestReport:
         """Append the rows of a file, a transaction for each some thousand.
@@ -140,7 +142,7 @@ class Ingest:
         return f"no table '{table}' is joined to the spine. {known}{did_you_mean(table, tables)}"
 
     def _append(self, spec: TableSpec, batch: str, pieces: Iterator[Incoming]) -> IngestReport:
-        report, log = IngestReport(spec.name, batch), event_log(self._state)
+        report, log = IngestReport(spec.name, batch), self._events or event_log(self._state)
         table = Table(spec.name, spec.key, spec.time)
         for number, piece in enumerate(pieces):
             report.rejected += piece.rejected

@@ -18,6 +18,7 @@ from scoreline.model.artifact import describe_app
 FORMAT = 1
 MANIFEST_FILE = "generation.json"
 MODEL_FOLDER, TABLES_FOLDER, STORE_FILE = "model", "tables", "store.lmdb"
+NETWORKED_FILE = "store.networked"  # in its place: what a generation of the networked store says of itself
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Generation:
     created_at : UTC, `YYYY-MM-DDTHH:MM:SS.ffffffZ`
     events : number of the last ingested row that is in the store; those behind it are in the event log
     newest : table -> newest event time in the store's data, in microseconds; None without rows or time
+    store_at : when a networked store made it current; empty for a file
     """
 
     number: int
@@ -78,6 +80,7 @@ class Generation:
     app_name: str = ""
     events: int = 0
     newest: Mapping[str, int | None] = field(default_factory=dict)
+    store_at: str = ""
     format: int = FORMAT
 
     @cached_property

@@ -27,7 +27,7 @@ from scoreline.errors import GenerationError
 from scoreline.files import flush, write_atomically
 from scoreline.generations.manifest import Generation, read_manifest
 from scoreline.settings import TEMPORARY_STATE, Settings
-from scoreline.store.events import EventLog
+from scoreline.store.merged import Events
 
 KEPT = 4  # generations besides the published one, to roll back to
 _BYTES = 8
@@ -239,7 +239,7 @@ def age_s(state: StateFolder, table: str) -> float | None:
     return (datetime.now(UTC) - datetime.strptime(seen, _TIME_FORMAT).replace(tzinfo=UTC)).total_seconds()
 
 
-def newest_age_s(generation: Generation, events: EventLog | None, table: str) -> float | None:
+def newest_age_s(generation: Generation, events: Events | None, table: str) -> float | None:
     """Return the seconds since a table's newest row happened, built in or ingested since; None without one."""
     moments = [generation.newest.get(table), None if events is None else events.newest_us(table)]
     known = [moment for moment in moments if moment is not None]

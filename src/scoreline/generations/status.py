@@ -5,29 +5,54 @@ from __future__ import annotations
 from typing import Any
 
 from scoreline.app.declaration import App
+from scoreline.errors import StoreError
 from scoreline.generations.ingest import ingestable_tables
 from scoreline.generations.manifest import Generation
+from scoreline.generations.online import Online
 from scoreline.generations.state import StateFolder, age_s, newest_age_s
 from scoreline.store.events import EVENTS_FILE, event_log
+from scoreline.store.merged import Events
 from scoreline.tables.fetch import Source
 
 
-def describe_state(state: StateFolder, app: App, source: Source) -> dict[str, Any]:
-    """Return what each generation holds and how old each table is, as `GET /generations` answers it."""
+def describe_state(state: StateFolder, app: App, source: Source, online: Online | None = None) -> dict[str, Any]:
+    """Return what each generation holds and how old each table is, as `GET /generations` answers it.
+
+    Parameters
+    ----------
+    online : the networked store, where one is set; how it is stands under `store`
+    """
     current = state.current()
+    events: dict[str, Any] = {}
+    store = {} if online is None else {"store": _describe_store(online)}
+    if current is not None and not store.get("store", {}).get("error"):
+        events = _describe_events(state, app, current, online)
     return {
         "published": None if current is None else current.name,
         "pinned": state.pinned,
         "source": source.where,
         "tables": {name: _describe_source(state, app, name) for name in app.reference_tables},
-        "events": {} if current is None else _describe_events(state, app, current),
+        **store,
+        "events": events,
         "generations": [_describe_generation(generation) for generation in reversed(state.generations())],
     }
 
 
-def _describe_events(state: StateFolder, app: App, current: Generation) -> dict[str, Any]:
+def _describe_store(online: Online) -> dict[str, Any]:
+    told: dict[str, Any] = {"where": online.where, "current": None, "since": None, "error": None}
+    try:
+        publication = online.publications.current()
+        if publication is not None:
+            told |= {"current": publication.digest[:12], "since": publication.at}
+    except StoreError as error:
+        told["error"] = str(error)
+    return told
+
+
+def _describe_events(state: StateFolder, app: App, current: Generation, online: Online | None) -> dict[str, Any]:
     """Return for each joined table with time how old its newest row is, and for all how much was ingested since."""
-    log = event_log(state.path) if (state.path / EVENTS_FILE).exists() else None
+    log: Events | None = event_log(state.path) if online is None and (state.path / EVENTS_FILE).exists() else None
+    log = log if online is None else online.events
     described = {}
     for name, spec in ingestable_tables(app).items():
         if spec.time is not None:

@@ -103,6 +103,11 @@ class NewRows:
                 plain[name] = [row.columns[name] for row in rows]
         return [list(values) for values in zip(*[plain[name] for name in self._columns], strict=True)]
 
+    def wanted(self, rows: Sequence[NewRow]) -> list[Wanted]:
+        """Return what `make` asks for of other tables."""
+        asked = [self._wanted(row, join) for join in self._joins for row in rows]
+        return [wanted for wanted in asked if wanted is not None]
+
     def _make_one(self, row: NewRow) -> list[Any]:
         """Return one row, as most requests have it, without lists of one; what `make` gives for it among others."""
         columns = row.columns

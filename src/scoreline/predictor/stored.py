@@ -77,7 +77,8 @@ class StoredScorer:
         if len(keys) == 1:
             reply = self.reply_to(keys[0])
             return [Missing(keys[0]) if reply is None else reply]
-        rows = [self._source.get(key) for key in keys]
+        many = getattr(self._source, "get_many", None)  # a networked store takes all in one go
+        rows = [self._source.get(key) for key in keys] if many is None else many(keys)
         found = [(key, row) for key, row in zip(keys, rows, strict=True) if row is not None]
         replies = iter(self._replies(found, TABLE))
         return [Missing(key) if row is None else next(replies) for key, row in zip(keys, rows, strict=True)]

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from scoreline.app.moments import now_us
-from scoreline.errors import FeatureError, ScorelineError
+from scoreline.errors import FeatureError, ScorelineError, StoreAwayError, StoreLostError
 from scoreline.generations.parts import Parts
 from scoreline.predictor import InputRow, Missing, NewRow, Options, StoredScorer
 from scoreline.serving.codecs import BY_TYPE, NUMBERS_ALONE, TABLES, Replies, default_type, not_taken, types_given
@@ -99,6 +99,8 @@ def _inference_id(headers: Headers) -> str:
 
 def _failed(service: Service, error: ScorelineError) -> Answer:
     """Say that a generation can't be adopted, or that scoring failed in the app's own code."""
+    if isinstance(error, StoreAwayError):
+        return _problem(_store_away(error))
     if isinstance(error, FeatureError):
         return _problem(Problem(500, "internal", "a feature function of the app failed; the server's log says which"))
     return _problem(Problem(503, "not-ready", "the published generation can't be adopted; the server's log says why"))
@@ -213,26 +215,68 @@ def _first_of(options: Options, others: Options) -> Options:
 
 def _score(service: Service, parts: Parts, decoded: Records, options: Options) -> Replies:
     """Score the good records; the others keep their problem, in place."""
-    records = decoded.records
-    of_inputs: frozenset[int] = frozenset()
-    entries: list[Any]
-    if _EXCEPTIONS.isdisjoint(map(type, records)) and not options.explain:
-        entries = cast(Any, parts.scorer.score(cast(Any, records), options))
-    elif len(records) == 1 and type(records[0]) is SpineRow and not (options.explain or records[0].asks_why):
-        entries = _score_placed(service, parts, decoded, records[0], options)
-    else:
-        of_inputs = frozenset(place for place, record in enumerate(records) if type(record) is InputRow)
-        of_inputs |= {0} if decoded.header_of_inputs else set()
-        entries = _score_mixed(parts, records, options)
-        new = _score_new(service, parts, decoded, entries)
-        _explain(parts, records, entries, new, options)
+    try:
+        if not service.is_networked:
+            entries, of_inputs = _entries(service, parts, decoded, options, now_us())
+        else:
+            with service.asked_ahead(parts, decoded.records, options) as now:
+                entries, of_inputs = _entries(service, parts, decoded, options, now)
+    except StoreAwayError as error:
+        service.note_away(error)
+        entries, of_inputs = _without_store(parts, decoded, _store_away(error))
     for index, entry in enumerate(entries):
         if type(entry) is Missing:
             entries[index] = _not_found(service, entry, index if decoded.is_list else None)
     return Replies(entries, decoded.shape, service.tables, service.stale(), of_inputs)
 
 
-def _score_placed(service: Service, parts: Parts, decoded: Records, record: SpineRow, options: Options) -> list[Any]:
+def _entries(
+    service: Service, parts: Parts, decoded: Records, options: Options, now: int
+) -> tuple[list[Any], frozenset[int]]:
+    """Return a reply, a problem or what is missing for each record, and the places of those that are inputs."""
+    records = decoded.records
+    of_inputs: frozenset[int] = frozenset()
+    entries: list[Any]
+    if _EXCEPTIONS.isdisjoint(map(type, records)) and not options.explain:
+        entries = cast(Any, parts.scorer.score(cast(Any, records), options))
+    elif len(records) == 1 and type(records[0]) is SpineRow and not (options.explain or records[0].asks_why):
+        entries = _score_placed(service, parts, decoded, records[0], options, now)
+    else:
+        of_inputs = _places_of_inputs(decoded)
+        entries = _score_mixed(parts, records, options)
+        new = _score_new(service, parts, decoded, entries, now)
+        _explain(parts, records, entries, new, options)
+    return entries, of_inputs
+
+
+def _places_of_inputs(decoded: Records) -> frozenset[int]:
+    places = frozenset(place for place, record in enumerate(decoded.records) if type(record) is InputRow)
+    return places | ({0} if decoded.header_of_inputs else set())
+
+
+def _without_store(parts: Parts, decoded: Records, away: Problem) -> tuple[list[Any], frozenset[int]]:
+    """Answer what needs no store: the inputs of the heads. The other good records get the problem."""
+    direct = iter(parts.direct.score([record for record in decoded.records if type(record) is InputRow]))
+    entries = [
+        next(direct) if type(record) is InputRow
+        else record if type(record) is Problem
+        else away.at(place) if decoded.is_list else away
+        for place, record in enumerate(decoded.records)
+    ]  # fmt: skip
+    return entries, _places_of_inputs(decoded)
+
+
+def _store_away(error: StoreAwayError) -> Problem:
+    if isinstance(error, StoreLostError):
+        why = "it has lost rows of the features that are served, so that none can be said to be missing"
+    else:
+        why = "it does not answer"
+    return Problem(503, "store-away", f"nothing can be looked up in the online store: {why}. Ask again in a moment")
+
+
+def _score_placed(
+    service: Service, parts: Parts, decoded: Records, record: SpineRow, options: Options, now: int
+) -> list[Any]:
     """Score the one record of a body, by its key or else as a new row: what an order is that was just placed."""
     scorer, schema = cast(StoredScorer, parts.scorer), service.schema.new_rows
     reply = None if options.live else scorer.reply_to(record.key)
@@ -240,7 +284,7 @@ def _score_placed(service: Service, parts: Parts, decoded: Records, record: Spin
         return [reply]
     if schema is None or scorer.new_rows is None:
         return [Missing(record.key)]
-    entry = schema.read(record, now_us(), scorer.new_rows.since_us)
+    entry = schema.read(record, now, scorer.new_rows.since_us)
     if type(entry) is NewRow:
         return scorer.score_new((entry,))
     return [entry.at(0) if type(entry) is Problem and decoded.is_list else entry]
@@ -262,7 +306,7 @@ def _score_mixed(parts: Parts, records: Sequence[Any], options: Options) -> list
     ]
 
 
-def _score_new(service: Service, parts: Parts, decoded: Records, entries: list[Any]) -> dict[int, NewRow]:
+def _score_new(service: Service, parts: Parts, decoded: Records, entries: list[Any], now: int) -> dict[int, NewRow]:
     """Answer those that are not in the table and have more than their key: as new rows, as of their own time.
 
     Returns
@@ -276,7 +320,7 @@ def _score_new(service: Service, parts: Parts, decoded: Records, entries: list[A
     scorer, schema = parts.scorer, service.schema.new_rows
     if not missing or schema is None or not isinstance(scorer, StoredScorer) or scorer.new_rows is None:
         return {}
-    now, since = now_us(), scorer.new_rows.since_us
+    since = scorer.new_rows.since_us
     for place in missing:
         entry = schema.read(cast(SpineRow, records[place]), now, since)
         entries[place] = entry.at(place) if type(entry) is Problem and decoded.is_list else entry
@@ -331,4 +375,5 @@ def _not_allowed(allowed: str, path: str) -> Answer:
 
 
 def _problem(problem: Problem, more: Mapping[str, Any] | None = None) -> Answer:
-    return Answer(problem.status, problem.encode(more), {"Content-Type": MEDIA_TYPE})
+    again = {"Retry-After": "1"} if problem.kind == "store-away" else {}
+    return Answer(problem.status, problem.encode(more), {"Content-Type": MEDIA_TYPE, **again})

@@ -12,15 +12,17 @@ import random
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from scoreline.app.declaration import App
 from scoreline.app.load import load_app
-from scoreline.errors import PinnedError, ScorelineError, SourceAwayError, StoreError, TableError
+from scoreline.errors import PinnedError, ScorelineError, SourceAwayError, StoreAwayError, StoreError, TableError
 from scoreline.generations.builder import Builder
 from scoreline.generations.ingest import Format, Ingest
+from scoreline.generations.online import open_events, open_online
 from scoreline.generations.state import StateFolder
 from scoreline.generations.status import describe_state
 from scoreline.serving.access import PEER_HEADER, Access, container_gateway
@@ -37,6 +39,7 @@ _FORMATS: dict[str, Format] = {
     "application/jsonl": "json-lines",
     "text/csv": "csv",
 }
+FOLLOW_S = 2.0  # between two looks at which features are current in the networked store
 _JITTER = 0.1  # of the interval, so that containers started together do not ask together
 _log = logging.getLogger("scoreline.builder")
 
@@ -47,7 +50,8 @@ class BuilderServer(UnixServer):
     def __init__(self, path: Path, app: App, settings: Settings, state: StateFolder, builder: Builder) -> None:
         self.app, self.settings, self.state, self.builder = app, settings, state, builder
         self.access = Access(settings.admin_token, container_gateway())
-        self.ingest = Ingest(app, state.path)
+        self.online = open_online(settings, app)
+        self.ingest = Ingest(app, state.path, open_events(settings, self.online))
         super().__init__(path, _OperatorHandler)
 
 
@@ -89,7 +93,7 @@ class _OperatorHandler(Handler):
             self.answer_problem(refused)
             return
         server = self.server
-        self.answer_json(describe_state(server.state, server.app, source_of(server.settings)))
+        self.answer_json(describe_state(server.state, server.app, source_of(server.settings), server.online))
 
     def _refresh(self, query: dict[str, str]) -> None:
         refused = self.server.access.refuse_refresh(self._headers())
@@ -130,6 +134,10 @@ class _OperatorHandler(Handler):
             report = self.server.ingest.append_body(table, body, kind, query.get("batch"))
         except TableError as error:
             self.answer_problem(Problem(400, "bad-body", str(error)))
+        except StoreAwayError as error:
+            _log.warning("not ingested: %s", error)
+            detail = "the online store does not answer; send the batch again by the same name, it is kept once"
+            self.answer_problem(Problem(503, "store-away", detail))
         except StoreError as error:
             self.answer_problem(Problem(409, "conflict", str(error)))
         except Exception:  # a full disk, say: nothing was acknowledged
@@ -155,17 +163,17 @@ class _OperatorHandler(Handler):
 def _as_problem(error: ScorelineError) -> Problem:
     """Say what holds a refresh back: the source, or what is there. What was published goes on."""
     detail = f"{str(error).rstrip('.')}. The generation published before goes on."
-    if isinstance(error, SourceAwayError):
+    if isinstance(error, (SourceAwayError, StoreAwayError)):
         return Problem(502, "source-away", detail)
     return Problem(409, "conflict", str(error) if isinstance(error, PinnedError) else detail)
 
 
-def poll(builder: Builder, every_s: int, stop: threading.Event) -> None:
-    """Refresh by the clock until `stop`; what goes wrong is said once for each kind, and tried again."""
+def poll(look: Callable[[], object], every_s: float, stop: threading.Event) -> None:
+    """Look at the sources by the clock until `stop`; what goes wrong is said once for each kind, and tried again."""
     said = ""
     while not stop.wait(every_s * random.uniform(1 - _JITTER, 1 + _JITTER)):  # noqa: S311 (no secret)
         try:
-            builder.refresh("poll")
+            look()
             if said:
                 _log.warning("the sources can be read again")
             said = ""
@@ -193,8 +201,10 @@ def main() -> None:
     path.unlink(missing_ok=True)
     server = BuilderServer(path, app, settings, state, builder)
     if settings.refresh_s is not None:
-        arguments: Any = (builder, settings.refresh_s, stop)
+        arguments: Any = (lambda: builder.refresh("poll"), settings.refresh_s, stop)
         threading.Thread(target=poll, args=arguments, name="poll", daemon=True).start()
+    if server.online is not None:  # asks one question, unless others became current
+        threading.Thread(target=poll, args=(builder.follow_store, FOLLOW_S, stop), name="store", daemon=True).start()
     server.serve_forever()
 
 

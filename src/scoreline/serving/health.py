@@ -19,9 +19,11 @@ from scoreline.serving.problems import Problem
 from scoreline.serving.scoreboard import Scoreboard
 from scoreline.serving.unix_http import Handler, UnixServer
 
+STORE_HEADER = "X-Scoreline-Store"  # there while lookups can't be answered: `away` or `lost`
 FEATURES_HEADER = "X-Scoreline-Features"  # so that a batch client sees whether its feature table is the one served
 GOLDEN_FRESH_S = 2.0
 PROBE_EVERY_S = 0.5
+_WITH_STORE = "store"  # /ping?store is 503 too while the store is away: for what only sends requests elsewhere
 _STARTING_EVERY_S = 0.02  # until the first good answer
 
 
@@ -101,10 +103,17 @@ class HealthServer(UnixServer):
     Parameters
     ----------
     features : tells the digest of the feature table that is served, None where there is none
+    store : tells what is wrong with the networked store, `away` or `lost`; empty where nothing is
     """
 
-    def __init__(self, path: Path, health: Health, features: Callable[[], str | None] = lambda: None) -> None:
-        self.health, self.features = health, features
+    def __init__(
+        self,
+        path: Path,
+        health: Health,
+        features: Callable[[], str | None] = lambda: None,
+        store: Callable[[], str] = lambda: "",
+    ) -> None:
+        self.health, self.features, self.store = health, features, store
         super().__init__(path, _PingHandler)
 
 
@@ -112,12 +121,17 @@ class _PingHandler(Handler):
     server: HealthServer
 
     def do_GET(self) -> None:
-        wrong = self.server.health.verdict()
-        if wrong is None:
+        wrong, store = self.server.health.verdict(), self.server.store()
+        told = {STORE_HEADER: store} if store else {}
+        if wrong is None and store and self.path.partition("?")[2] == _WITH_STORE:
+            self.answer_problem(
+                Problem(503, "store-away", f"nothing can be looked up: the online store is {store}"), told
+            )
+        elif wrong is None:
             features = self.server.features()
-            self.answer(200, b"", {} if features is None else {FEATURES_HEADER: features})
+            self.answer(200, b"", told if features is None else {FEATURES_HEADER: features, **told})
         else:
-            self.answer_problem(Problem(503, "not-ready", wrong))
+            self.answer_problem(Problem(503, "not-ready", wrong), told)
 
     do_HEAD = do_GET
 

@@ -21,6 +21,7 @@ _TITLES = {
     "forbidden": "This is not for you",
     "conflict": "This is in conflict with what is there",
     "source-away": "The source can't be reached",
+    "store-away": "The online store can't be reached",
     "no-records": "There is no record in the body",
     "too-large": "The body is too large",
     "unsupported-media-type": "This media type is not taken",

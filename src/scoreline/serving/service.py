@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,31 @@ import msgspec
 
 from scoreline.app.declaration import App
 from scoreline.app.load import load_app, load_module, shown
-from scoreline.errors import AppError, GenerationError, ScorelineError, SettingError
+from scoreline.app.moments import now_us
+from scoreline.errors import AppError, GenerationError, ScorelineError, SettingError, StoreAwayError
 from scoreline.generations.ingest import ingestable_tables
+from scoreline.generations.online import open_link
 from scoreline.generations.parts import Parts, load_parts
 from scoreline.generations.state import StateFolder, age_s, newest_age_s
 from scoreline.model.artifact import Artifact
-from scoreline.predictor import Predictor, check_golden
+from scoreline.predictor import NewRow, Options, Predictor, StoredScorer, check_golden
 from scoreline.serving.codecs import recommended, reply_tables, types_given, types_taken
+from scoreline.serving.kinds import SpineRow
 from scoreline.serving.records import schema_of
 from scoreline.settings import Settings, variables_of
 from scoreline.store.events import event_log
+from scoreline.store.layout import Names
+from scoreline.store.link import Link
+from scoreline.store.merged import Events
+from scoreline.store.networked import NetworkedStore
+from scoreline.store.networked_events import NetworkedEvents
 
 OWN_PREDICTOR = "predictor.py"
 ADOPT_S = 5  # a worker that can't adopt a published generation in this time is replaced
 _TRIES = 5  # a generation may be superseded, and pruned, while it is being loaded
+_SAY_S = 10.0  # between two lines that say that the store is away
 _AGES_S = 1.0  # how long what is known of tables' ages is used again
+_log = logging.getLogger("scoreline.serving")
 
 
 class Service:
@@ -69,7 +80,9 @@ class Service:
         }
         self._stale: tuple[float, list[str]] = (float("-inf"), [])
         self._document: tuple[str, bytes] = ("", b"")
-        self._events = None if self.schema.new_rows is None else event_log(state.path)
+        self._said_away = float("-inf")
+        self._link = open_link(settings) if app.declared_request is None else None
+        self._events = None if self.schema.new_rows is None else _events_of(app, state, self._link)
         self._parts = self._load(None)
 
     def current(self) -> Parts:
@@ -99,6 +112,11 @@ class Service:
         return self._parts.generation.name
 
     @property
+    def is_networked(self) -> bool:
+        """Whether rows come from a networked store."""
+        return self._link is not None
+
+    @property
     def scored_by(self) -> str:
         """What scores the trees, as a clause: `, trees by kernel`; empty where there are none."""
         runtimes = {head.runtime.name for head in self._parts.artifact.learnt.values() if head and head.runtime}
@@ -121,7 +139,38 @@ class Service:
 
     def _newest_age_s(self, table: str) -> float | None:
         """Return the age of a table's newest row, of those built in and those ingested since; None without one."""
-        return newest_age_s(self._parts.generation, self._events, table)
+        try:
+            return newest_age_s(self._parts.generation, self._events, table)
+        except StoreAwayError:
+            return newest_age_s(self._parts.generation, None, table)
+
+    @contextlib.contextmanager
+    def asked_ahead(self, parts: Parts, records: Sequence[Any], options: Options) -> Iterator[int]:
+        """Give the moment of a request; what it will look up in a networked store is there, by one round trip.
+
+        Without new rows there is nothing to gain: keys alone are one question. Whether a record is a new row shows
+        only by its key, so that of those both are asked for: its feature row, and what it would be made from.
+        """
+        now, scorer, schema = now_us(), parts.scorer, self.schema.new_rows
+        rows = [record for record in records if type(record) is SpineRow]
+        if not rows or schema is None or not isinstance(scorer, StoredScorer) or scorer.new_rows is None:
+            yield now
+            return
+        assert isinstance(parts.store, NetworkedStore)
+        read = [schema.read(row, now, scorer.new_rows.since_us) for row in rows]
+        new = [row for row in read if type(row) is NewRow]
+        keys = [] if options.live else [row.key for row in rows]
+        keys += [record for record in records if type(record) is tuple]
+        wanted = scorer.new_rows.wanted(new)
+        commands = [*parts.store.ask_rows(keys), *(parts.states.commands(wanted) if parts.states else ())]
+        with parts.store.link.ahead(commands):
+            yield now
+
+    def note_away(self, error: StoreAwayError) -> None:
+        """Say in the log that requests are answered 503, once in a while."""
+        if time.monotonic() - self._said_away > _SAY_S:
+            self._said_away = time.monotonic()
+            _log.error("answered 503: %s", error)
 
     def document(self, parts: Parts) -> bytes:
         """Return the OpenAPI document of a generation as JSON; made when it is first asked for."""
@@ -150,6 +199,7 @@ class Service:
                     former,
                     self._runtime,
                     self._events,
+                    self._link,
                 )
             except ScorelineError:
                 if self._state.number == number or attempt == _TRIES - 1:
@@ -169,6 +219,10 @@ class Service:
             yield
         finally:
             timer.cancel()
+
+
+def _events_of(app: App, state: StateFolder, link: Link | None) -> Events:
+    return event_log(state.path) if link is None else NetworkedEvents(link, Names(app.name))
 
 
 def _default_accept(settings: Settings, given: tuple[str, ...]) -> str | None:

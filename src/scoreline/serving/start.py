@@ -11,6 +11,7 @@ from scoreline.app.declaration import App
 from scoreline.app.load import load_app
 from scoreline.errors import AppError, ArtifactError, ScorelineError
 from scoreline.generations.builder import Builder
+from scoreline.generations.online import open_online
 from scoreline.generations.package import APP_FOLDER, MEND_PACKAGE, read_package
 from scoreline.generations.report import RefreshReport
 from scoreline.generations.state import StateFolder
@@ -41,6 +42,7 @@ def make_builder(settings: Settings, app: App, state: StateFolder) -> Builder:
         functools.partial(make_predictor, settings.app),
         None if settings.copies is None else read_package(settings.copies),
         settings.events_days,
+        open_online(settings, app),
     )
 
 

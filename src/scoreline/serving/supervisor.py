@@ -23,6 +23,7 @@ import psutil
 from scoreline.app.declaration import App
 from scoreline.errors import ServeError, SettingError
 from scoreline.generations.manifest import app_digest
+from scoreline.generations.online import open_link
 from scoreline.generations.state import StateFolder
 from scoreline.serving.answer import PROBE_VARIABLE
 from scoreline.serving.builder import GENERATIONS_ROUTE, INGEST_ROUTE
@@ -49,6 +50,7 @@ from scoreline.serving.request_log import RequestLog
 from scoreline.serving.scoreboard import Scoreboard
 from scoreline.serving.service import load_service
 from scoreline.serving.start import open_generation, source_of
+from scoreline.serving.store_watch import StoreWatch
 from scoreline.settings import Settings, environment_of, variables_of, without_settings
 
 DRAIN_S = 25  # SageMaker sends SIGKILL 30 s after SIGTERM
@@ -99,7 +101,8 @@ def serve(settings: Settings, say: Callable[[str], None], *, on_ready: Callable[
     try:
         state = StateFolder(settings.state)
         with state.serving(app_digest(service.app), source_of(settings).where):
-            _Supervisor(settings, state, operator_routes_of(service.app), plan, run_dir, say).run(on_ready)
+            routes, is_store_used = operator_routes_of(service.app), service.app.declared_request is None
+            _Supervisor(settings, state, routes, plan, run_dir, say, is_store_used=is_store_used).run(on_ready)
     finally:
         shutil.rmtree(run_dir, ignore_errors=True)
 
@@ -174,6 +177,8 @@ class _Supervisor:
         plan: WorkerPlan,
         run_dir: Path,
         say: Callable[[str], None],
+        *,
+        is_store_used: bool,
     ) -> None:
         self._settings, self._plan, self._run_dir, self._say = settings, plan, run_dir, say
         self._state, self._number = state, state.number
@@ -187,6 +192,8 @@ class _Supervisor:
         self._health = Health(self._sockets, self._probe_path, self._board, settings.timeout_s, plan.workers)
         # without a stdout, its number may be that of any other file
         out = 1 if sys.stdout is not None else os.open(os.devnull, os.O_WRONLY)
+        link = open_link(settings) if is_store_used else None
+        self._store = None if link is None else StoreWatch(link, state, say)
         self._requests = RequestLog(run_dir / "requests", out)
         self._parts: dict[str, subprocess.Popen[bytes]] = {}
         self._builder: subprocess.Popen[bytes] | None = None
@@ -215,6 +222,8 @@ class _Supervisor:
         finally:
             self._kill()
             self._health.stop()
+            if self._store is not None:
+                self._store.stop()
             self._requests.stop()
             for number, handler in former.items():
                 signal.signal(number, handler)
@@ -242,7 +251,13 @@ class _Supervisor:
                 keeps_alive=self._worker_class == "asgi",
             )
         )
-        server = HealthServer(self._run_dir / "health.sock", self._health, self._served_features)
+        store = self._store
+        server = HealthServer(
+            self._run_dir / "health.sock",
+            self._health,
+            self._served_features,
+            lambda: "" if store is None else store.condition,
+        )
         # children first: what runs between fork and exec must not meet a second thread
         self._parts["gunicorn"] = self._start_gunicorn()
         program = find_nginx(self._settings.nginx)
@@ -252,6 +267,8 @@ class _Supervisor:
         self._requests.start()
         threading.Thread(target=server.serve_forever, name="ping", daemon=True).start()
         self._health.watch()
+        if self._store is not None:
+            self._store.watch()
 
     def _environment(self) -> dict[str, str]:
         """Return what every process of ours needs: the settings as they were resolved, whatever they came from."""

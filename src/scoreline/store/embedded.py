@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -58,10 +58,14 @@ class EmbeddedStore(Opened):
         row: Row = self._decode(raw)
         return row if tuple(row[: len(key)]) == key else None
 
+    def get_many(self, keys: Sequence[Key]) -> list[Row | None]:
+        """Return the rows of keys, in order, None for a key that has none."""
+        return [self.get(key) for key in keys]
+
     @cached_property
     def tables(self) -> Mapping[str, StateTable]:
         """How the rows of other tables are kept, by table."""
-        return _tables_in(self.read_meta().get("states", {}))
+        return tables_in(self.read_meta().get("states", {}))
 
     @cached_property
     def history_from_us(self) -> int | None:
@@ -110,7 +114,7 @@ class EmbeddedStore(Opened):
 
     @cached_property
     def _aside(self) -> Mapping[str, StateTable]:
-        return _tables_in(self.read_meta().get("set_aside", {}))
+        return tables_in(self.read_meta().get("set_aside", {}))
 
     def _trail(self, table: StateTable, key: Key) -> list[State]:
         begin, found = state_key(table.number, key), []
@@ -142,5 +146,6 @@ class EmbeddedStore(Opened):
             raise StoreError(f"{self.path}: can't be opened as an online store ({error})") from error
 
 
-def _tables_in(described: Mapping[str, Any]) -> dict[str, StateTable]:
+def tables_in(described: Mapping[str, Any]) -> dict[str, StateTable]:
+    """Return how tables are kept, as a store's meta describes it."""
     return {name: StateTable(**{**table, "columns": tuple(table["columns"])}) for name, table in described.items()}

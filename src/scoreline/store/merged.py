@@ -6,14 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scoreline.store.embedded import EmbeddedStore
-from scoreline.store.events import EVENTS_FROM, EventLog
+from scoreline.store.events import EVENTS_FROM, Arrived, EventLog
+from scoreline.store.link import Command
+from scoreline.store.networked import NetworkedStore
+from scoreline.store.networked_events import NetworkedEvents
 from scoreline.store.states import State, StateTable, Trail, Wanted
+
+OnlineStore = EmbeddedStore | NetworkedStore
+Events = EventLog | NetworkedEvents
 
 
 class MergedStates:
     """Finds rows in an online store and in an event log. Of two at one instant the one that was ingested counts."""
 
-    def __init__(self, store: EmbeddedStore, events: EventLog) -> None:
+    def __init__(self, store: OnlineStore, events: Events) -> None:
         self._store, self._events = store, events
         self.tables: Mapping[str, StateTable] = store.tables
         self.history_from_us = store.history_from_us
@@ -21,7 +27,13 @@ class MergedStates:
 
     def newest(self, wanted: Sequence[Wanted]) -> list[State | None]:
         """Return for each question the newest row of the key at or before the moment, None where there was none."""
-        kept, since = self._store.newest(wanted), self._events.newest(wanted, self._timed)
+        store, events = self._store, self._events
+        if isinstance(store, NetworkedStore) and isinstance(events, NetworkedEvents):
+            replies = store.link.ask(*self.commands(wanted)) if wanted else []
+            kept = store.states_told(wanted, replies[: len(wanted)])
+            since = events.told(wanted, replies[len(wanted) :])
+        else:
+            kept, since = store.newest(wanted), events.newest(wanted, self._timed)
         for place, event in enumerate(since):
             if event is not None:
                 state = kept[place]
@@ -33,6 +45,12 @@ class MergedStates:
     def as_built(self) -> Trail:
         """The rows as they were when the feature table was made."""
         return _AsBuilt(self._store, self)
+
+    def commands(self, wanted: Sequence[Wanted]) -> list[Command]:
+        """Return what a networked store is asked for that, none of a file."""
+        if isinstance(self._store, NetworkedStore) and isinstance(self._events, NetworkedEvents):
+            return [*self._store.ask_states(wanted), *self._events.ask(wanted, self._timed)]
+        return []
 
     def trail(self, wanted: Wanted) -> Sequence[State]:
         """Return all rows of a key, whenever they happened, the newest first."""
@@ -49,7 +67,7 @@ class MergedStates:
         """Return where a row came from: file and line, or batch."""
         return self._events.origin_of(order) if order >= EVENTS_FROM else self._store.origin_of(table, order)
 
-    def _state(self, table: str, event: tuple[int, int, dict[str, Any]]) -> State:
+    def _state(self, table: str, event: Arrived) -> State:
         time, order, values = event
         return State(time, order, [values.get(column) for column in self.tables[table].columns])
 
@@ -57,7 +75,7 @@ class MergedStates:
 class _AsBuilt:
     """The store alone; what was folded in of the log is told by its batch."""
 
-    def __init__(self, store: EmbeddedStore, merged: MergedStates) -> None:
+    def __init__(self, store: OnlineStore, merged: MergedStates) -> None:
         self._store, self._merged = store, merged
         self.history_from_us = store.history_from_us
 

@@ -118,6 +118,11 @@ def suffix_of(time_us: int, order: int) -> bytes:
     return _suffix.pack(LATEST_US - time_us, LAST - order)
 
 
+def seek_key(begin: bytes, as_of_us: int) -> bytes:
+    """Return where the states of a key are that happened at or before a moment: the newest of them is the next one."""
+    return begin + _moment.pack(LATEST_US - as_of_us)
+
+
 def newest_at(cursor: Any, begin: bytes, as_of_us: int) -> tuple[int, int] | None:
     """Place an LMDB cursor on the newest state at or before a moment; return its time and order, None without one."""
     if not cursor.set_range(begin + _moment.pack(LATEST_US - as_of_us)):

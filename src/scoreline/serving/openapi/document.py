@@ -35,7 +35,7 @@ _PROBLEMS = {
     413: "The body is too large",
     415: "The media type is not taken",
     500: "A mistake of the server's",
-    503: "No worker answers, or what is published can't be adopted",
+    503: "No worker or online store answers, or what is published can't be adopted",
     504: "The answer took too long",
 }
 
