@@ -20,7 +20,7 @@ def feature_lines(report: FeatureReport, results: Path) -> list[str]:
     """Say what was read, set aside and built."""
     lines = ["feature"]
     for load in report.loads:
-        aside = f", {len(load.rejected):,} set aside" if load.rejected else ""
+        aside = f", {load.set_aside:,} set aside" if load.set_aside else ""
         lines.append(f"  {load.file.name:<16} {load.rows_read:>10,} rows read{aside}")
         if load.ingested:
             lines.append(f"  {'':<16} {load.ingested:>10,} rows ingested since, folded in")
@@ -34,7 +34,7 @@ def feature_lines(report: FeatureReport, results: Path) -> list[str]:
             lines.append(
                 f"  {'':<16} {_rows(unplaced)} set aside without a readable key: whom it reaches can't be told"
             )
-    if any(load.rejected for load in report.loads):
+    if any(load.set_aside for load in report.loads):
         lines.append(f"  rows set aside are listed in {shown(results / REJECTED_FOLDER)}")
     lines.append(
         f"  {report.rows:,} rows of features, {report.checked} of them checked against a plain loop; "

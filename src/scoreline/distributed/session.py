@@ -24,8 +24,14 @@ CORRECT = {
     "spark.sql.files.ignoreCorruptFiles": "false",  # lost rows would revive older values
     "spark.sql.files.ignoreMissingFiles": "false",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.sources.partitionColumnTypeInference.enabled": "false",  # zip=03779 stays text
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
 }
+_KEPT = (
+    "spark.sql.shuffle.partitions",
+    "spark.sql.files.maxPartitionBytes",
+)  # what is a matter of size, not of answers
 # What a session that is made here gets unless the caller or spark-defaults.conf says otherwise.
 _MADE_WITH = {"spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower()}
 
@@ -73,6 +79,8 @@ def take_session(session: SparkSession) -> SparkSession:
         own = session.newSession()
     except PySparkException:  # over Spark Connect there may be no second session
         own = session
+    for setting in _KEPT:
+        own.conf.set(setting, session.conf.get(setting))
     for setting, value in CORRECT.items():
         own.conf.set(setting, value)
     return own

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from scoreline.app.table import TableSpec
-from scoreline.features.engines.embedded import EmbeddedEngine, TableLoad
+from scoreline.features.engines.interface import Engine, Load
 from scoreline.features.plan import Join, Plan
 from scoreline.progress import Progress
 from scoreline.store.events import EventLog
@@ -36,7 +36,7 @@ class History:
     since_us : the moment before which rows are not kept, in microseconds; None: all are
     """
 
-    def __init__(self, plan: Plan, engine: EmbeddedEngine, loads: Sequence[TableLoad], days: int | None) -> None:
+    def __init__(self, plan: Plan, engine: Engine, loads: Sequence[Load], days: int | None) -> None:
         self._plan, self._engine = plan, engine
         self._files = {load.spec.name: load.files for load in loads}
         self._aside = {load.spec.name: load.unreadable for load in loads}
