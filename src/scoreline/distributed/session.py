@@ -80,7 +80,7 @@ def take_session(session: SparkSession) -> SparkSession:
     except PySparkException:  # over Spark Connect there may be no second session
         own = session
     for setting in _KEPT:
-        own.conf.set(setting, session.conf.get(setting))
+        own.conf.set(setting, session.conf.get(setting) or "")
     for setting, value in CORRECT.items():
         own.conf.set(setting, value)
     return own
