@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _PACKAGE = Path(__file__).parents[1]
+_asked: set[str] = set()  # applications whose workers have what they need
 _TASKS = 8  # so that most likely each worker gets one
 
 
@@ -28,6 +29,9 @@ def ensure_package(session: SparkSession) -> None:
     SparkError
         A worker runs another version of Python, or lacks a package.
     """
+    application = session.sparkContext.applicationId
+    if application in _asked:
+        return
     ours = _Found(_make_probe()("scoreline", ("numpy", "pyarrow", "tqdm")))
     for found in (told := _ask(session)):
         if found.missing:
@@ -41,6 +45,7 @@ def ensure_package(session: SparkSession) -> None:
             )
     if any(found.digest != ours.digest for found in told):
         _send(session)
+    _asked.add(application)
 
 
 class _Found:

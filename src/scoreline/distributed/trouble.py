@@ -10,7 +10,7 @@ from scoreline import errors
 from scoreline.errors import ScorelineError, SparkError
 
 _OURS = re.compile(r"scoreline\.errors\.(\w+): (.*)")
-_KINDS = (r"Caused by: (.*)", r"(\[[A-Z_.]+\] .*)")
+_KINDS = (r"^(\w+Error: .*)$", r"Caused by: (.*)", r"(\[[A-Z_.]+\] .*)")  # Python's own, Java's, Spark's
 _LONGEST = 500
 
 
@@ -43,7 +43,7 @@ def _ours(said: str) -> ScorelineError | None:
 
 def _said(said: str) -> str:
     for pattern in _KINDS:
-        if found := re.findall(pattern, said):
+        if found := re.findall(pattern, said, re.MULTILINE):
             return str(found[-1])[:_LONGEST]
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return (lines or ["it does not say why"])[0][:_LONGEST]

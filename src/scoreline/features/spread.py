@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _STAMP_FORMAT = 1
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 @dataclass(frozen=True)
@@ -209,8 +210,9 @@ class _Build:
             return None
         rows = self.engine.reached(self.plan, join)
         with translated("looking for rows that those set aside would have reached"):
-            self.report.reached[load.spec.name] = rows.select(F.count_distinct(PLACE)).collect()[0][0]
-        return reached_lines(load, rows, self.plan.spine.key)
+            counts = rows.agg(F.count_distinct(PLACE), F.count(F.lit(1))).collect()[0]
+        self.report.reached[load.spec.name] = counts[0]
+        return reached_lines(load, rows, self.plan.spine.key, counts[1]) if counts[1] else None
 
     def refuse_bad_tables(self, where: str) -> None:
         """Raise TableError where a table has more unreadable rows than allowed."""
@@ -226,15 +228,15 @@ class _Build:
 
 
 def _folders_of(plan: Plan) -> set[Path]:
-    """Return the folders of the app files that the feature functions are from."""
+    """Return the folders of the files that the feature functions are from; what is installed, the workers have too."""
     folders = set()
     for feature in plan.functions:
         function: Any = feature.source
         while hasattr(function, "func"):  # functools.partial
             function = function.func
-        module = sys.modules.get(getattr(function, "__module__", ""))
-        file = getattr(module, "__file__", None)
-        if file is not None and module is not None and module.__name__.startswith("scoreline_app_"):
+        name = getattr(function, "__module__", "")
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file is not None and name.partition(".")[0] != "scoreline" and not _INSTALLED & set(Path(file).parts):
             folders.add(Path(file).parent)
     return folders
 

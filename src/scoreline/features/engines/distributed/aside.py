@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from scoreline.distributed.trouble import translated
 from scoreline.features.engines.distributed.blocks import Blocks
-from scoreline.features.engines.distributed.columns import COLUMN, PLACE, WHY
+from scoreline.features.engines.distributed.columns import COLUMN, PLACE, WHY, in_order
 from scoreline.features.engines.distributed.engine import SparkLoad
 from scoreline.tables.rejected import Rejected, double
 
@@ -29,22 +29,25 @@ def rejected_lines(load: SparkLoad) -> DataFrame:
         rows = rows.unionByName(
             load.doubles.select(PLACE, none.alias(COLUMN), none.alias(WHY), F.col("__first").alias("first"))
         )
-    return rows.orderBy(PLACE).mapInArrow(RejectedLines(load.spec.key, load.blocks), _TEXT)
+    return in_order(rows, load.set_aside).mapInArrow(RejectedLines(load.spec.key, load.blocks), _TEXT)
 
 
-def reached_lines(load: SparkLoad, reached: DataFrame, key: tuple[str, ...]) -> DataFrame:
+def reached_lines(load: SparkLoad, reached: DataFrame, key: tuple[str, ...], rows: int) -> DataFrame:
     """Return the lines of `rejected/reached.jsonl` of one table.
 
     Parameters
     ----------
     reached : `aside`, `PLACE` and the spine's key as `k0`, `k1`, ...
+    rows : how many those are
     """
     step = ReachedLines(load.spec.name, load.blocks, key)
-    return reached.orderBy(PLACE, "aside").mapInArrow(step, _TEXT)
+    return in_order(reached, rows, "aside").mapInArrow(step, _TEXT)
 
 
 def unreadable_rows(load: SparkLoad, most: int | None = None) -> list[Rejected]:
     """Return the rows of a table that could not be read, in order; `most` of them."""
+    if not load.unreadable_rows:
+        return []
     frame = load.aside.orderBy(PLACE)
     names = load.spec.required
     chosen = frame.select(*(load.column(n).alias(f"n{i}") for i, n in enumerate(names)), PLACE, COLUMN, WHY)

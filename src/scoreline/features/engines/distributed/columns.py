@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 from pyarrow import RecordBatch
-from pyspark.sql import types
+from pyspark.sql import DataFrame, types
 
 from scoreline.app.columns import Boolean, Category, ColumnType, Integer, Number, Text, Time
 from scoreline.tables.typed import arrow_type
 
+_ROWS_A_FILE = 1_000_000
 PLACE, COLUMN, WHY = "place", "column", "why"  # beside a table's own columns: where a row was, and why it is set aside
 # Times are counts of microseconds until they are written: no zone of any machine can touch them.
 _HELD = {
@@ -53,6 +54,17 @@ def own(index: int) -> str:
 def schema(kinds: Iterable[tuple[str, types.DataType]]) -> types.StructType:
     """Return a schema in which every column may be null."""
     return types.StructType([types.StructField(name, kind) for name, kind in kinds])
+
+
+def in_order(frame: DataFrame, rows: int, *then: str) -> DataFrame:
+    """Bring rows into the order of their place, in as many parts as there will be files; with one there is no sample.
+
+    Parameters
+    ----------
+    rows : about how many there are
+    then : by what rows of one place are ordered
+    """
+    return frame.repartitionByRange(rows // _ROWS_A_FILE + 1, PLACE).sortWithinPartitions(PLACE, *then)
 
 
 def record_batch(columns: dict[str, pa.Array]) -> RecordBatch:

@@ -18,6 +18,7 @@ from scoreline.app.features import Feature, Latest, Lookup
 from scoreline.app.table import Column, TableSpec
 from scoreline.distributed.trouble import translated
 from scoreline.features.engines.distributed import asof
+from scoreline.features.engines.distributed.asof import HOT_ROWS
 from scoreline.features.engines.distributed.blocks import Blocks
 from scoreline.features.engines.distributed.columns import PLACE, WHY, held, own
 from scoreline.features.engines.distributed.reading import read_table
@@ -87,8 +88,8 @@ class SparkEngine:
     hot_rows : a key with so many rows of the spine and of a table together is cut into spans of time
     """
 
-    def __init__(self, session: SparkSession, *, hot_rows: int = asof.HOT_ROWS) -> None:
-        self._session, self._hot_rows = session, hot_rows
+    def __init__(self, session: SparkSession, *, hot_rows: int | None = None) -> None:
+        self._session, self._hot_rows = session, HOT_ROWS if hot_rows is None else hot_rows
         # Rows are told by their number in a block, so blocks must be cut alike each time, whoever comes or goes.
         parts = session.conf.get("spark.sql.shuffle.partitions") or "200"
         session.conf.set("spark.sql.files.minPartitionNum", parts)
@@ -193,7 +194,7 @@ class SparkEngine:
         own_key = [key.alias(f"k{i}") for i, key in enumerate(spine.keys)]
         every = every.select("aside", PLACE, *own_key)
         if join.table.time is None:
-            return every.distinct()
+            return self._keep(every.distinct())
         time = load.column(join.table.time)
         known = load.good.withColumns(on).join(keys, names, "left_semi").withColumn("bad", F.lit(False))
         timed = bad.where(time.isNotNull()).drop("column", WHY).withColumn("bad", F.lit(True))
@@ -201,7 +202,7 @@ class SparkEngine:
         rows = asof.Side(near, [F.col(n) for n in names], spine.column(plan.spine.time or ""), F.col(PLACE), 0)
         found = asof.join_as_of(rows, events, F.struct("bad", F.col(PLACE).alias("at")), "last", None)
         late = found.where(F.col("last.bad")).select(F.col("last.at").alias("aside"), PLACE, *own_key)
-        return late.unionByName(every).distinct()
+        return self._keep(late.unionByName(every).distinct())
 
     def _join(self, plan: Plan, frame: DataFrame, join: Join, index: int) -> DataFrame:
         load, spine = self.loads[join.table.name], self.loads[plan.spine.name]

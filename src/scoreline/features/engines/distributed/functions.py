@@ -10,11 +10,9 @@ from pyspark.sql import DataFrame, types
 
 from scoreline.app.columns import ColumnType
 from scoreline.features.arrays import apply_functions
-from scoreline.features.engines.distributed.columns import PLACE, record_batch, schema, typed, written_type
+from scoreline.features.engines.distributed.columns import PLACE, in_order, record_batch, schema, typed, written_type
 from scoreline.features.engines.distributed.engine import SparkEngine
 from scoreline.features.plan import Plan
-
-_ROWS_A_FILE = 1_000_000
 
 
 def feature_frame(plan: Plan, engine: SparkEngine) -> DataFrame:
@@ -31,11 +29,6 @@ def feature_frame(plan: Plan, engine: SparkEngine) -> DataFrame:
     types_of = dict(plan.spine.columns) | {f.name: f.type for f in plan.features if not f.is_function}
     step = FunctionStep(plan, {name: types_of[name] for name in direct})
     return in_order(joined, spine.rows).mapInArrow(step, _schema(plan))
-
-
-def in_order(frame: DataFrame, rows: int) -> DataFrame:
-    """Bring rows into the order of their place, in as many parts as there will be files."""
-    return frame.repartitionByRange(rows // _ROWS_A_FILE + 1, PLACE).sortWithinPartitions(PLACE)
 
 
 @dataclass(frozen=True)

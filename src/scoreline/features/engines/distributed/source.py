@@ -75,8 +75,13 @@ def find_table(session: SparkSession, spec: TableSpec, root: str | Path) -> Loca
 
 def _find_here(spec: TableSpec, folder: Path) -> Location:
     path = find_file(spec, folder)
-    kinds = [is_csv(part) for part in find_parts(spec, path)]
+    kinds = [is_csv(part) for part in (_in_folders(path) or find_parts(spec, path))]
     return Location(address_of(path), path.name, _one_kind(spec, kinds, path.name))
+
+
+def _in_folders(path: Path) -> list[Path]:
+    """List the files of a folder that is parted by folders named `column=value`."""
+    return [part for part in path.glob("*=*/**/*") if part.is_file() and part.name[0] not in "._"]
 
 
 def _one_kind(spec: TableSpec, are_csv: Sequence[bool], name: str) -> bool:
