@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import sys
 import tempfile
 import zipfile
@@ -107,9 +109,10 @@ def _make_probe() -> Callable[[str, tuple[str, ...]], str]:
 
 def _send(session: SparkSession) -> None:
     """Give the workers our package as a zip file."""
-    with tempfile.TemporaryDirectory(prefix="scoreline-") as folder:
-        path = Path(folder) / "scoreline.zip"
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for file in sorted(_PACKAGE.rglob("*.py")):
-                archive.write(file, file.relative_to(_PACKAGE.parent))
-        session.sparkContext.addPyFile(str(path))
+    folder = tempfile.mkdtemp(prefix="scoreline-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # a worker that comes late fetches it late
+    path = Path(folder) / "scoreline.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(_PACKAGE.rglob("*.py")):
+            archive.write(file, file.relative_to(_PACKAGE.parent))
+    session.sparkContext.addPyFile(str(path))

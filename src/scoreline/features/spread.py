@@ -130,7 +130,7 @@ def build_features_at(
     """
     plan = make_plan(app)
     with _Build(plan, session, tables) as build:
-        output = Output(build.session, address_of(address), file_format)
+        output = Output(build.session, address_of(build.session, address), file_format)
         output.refuse_finished()
         build.load()
         reached = []

@@ -36,16 +36,20 @@ def is_address(text: str) -> bool:
     return "://" in text
 
 
-def address_of(root: str | Path) -> str:
-    """Return a folder as Spark takes it: a path as `file://`, and Amazon's `s3://` by the name that Hadoop gives it.
-
-    Examples
-    --------
-    >>> address_of("/data/tables"), address_of("hdfs://host/tables/")
-    ('file:///data/tables', 'hdfs://host/tables')
-    """
+def address_of(session: SparkSession, root: str | Path) -> str:
+    """Return a folder as Spark takes it: a path as `file://`, `s3://` as `s3a://` where only that is known."""
     text = str(root)
-    return text.rstrip("/") if is_address(text) else f"file://{Path(text).resolve()}"
+    if not is_address(text):
+        return f"file://{Path(text).resolve()}"
+    if text.startswith("s3://") and not _knows_s3(session):
+        text = f"s3a://{text.removeprefix('s3://')}"
+    return text.rstrip("/")
+
+
+def _knows_s3(session: SparkSession) -> bool:
+    """Whether Hadoop here has a file system of its own for `s3://`, as on EMR."""
+    context = getattr(session, "_jsparkSession", None)  # over Spark Connect the server alone knows
+    return context is None or bool(session.sparkContext._jsc.hadoopConfiguration().get("fs.s3.impl"))
 
 
 def find_table(session: SparkSession, spec: TableSpec, root: str | Path) -> Location:
@@ -58,7 +62,7 @@ def find_table(session: SparkSession, spec: TableSpec, root: str | Path) -> Loca
     """
     if not is_address(str(root)):
         return _find_here(spec, Path(root))
-    address = address_of(root)
+    address = address_of(session, root)
     names = [*file_names(spec), *folder_names(spec)]
     there = {name: files for name in names if (files := files_at(session, f"{address}/{name}"))}
     if not there:
@@ -76,7 +80,7 @@ def find_table(session: SparkSession, spec: TableSpec, root: str | Path) -> Loca
 def _find_here(spec: TableSpec, folder: Path) -> Location:
     path = find_file(spec, folder)
     kinds = [is_csv(part) for part in (_in_folders(path) or find_parts(spec, path))]
-    return Location(address_of(path), path.name, _one_kind(spec, kinds, path.name))
+    return Location(f"file://{path.resolve()}", path.name, _one_kind(spec, kinds, path.name))
 
 
 def _in_folders(path: Path) -> list[Path]:
