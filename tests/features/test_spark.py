@@ -20,6 +20,7 @@ from scoreline.app.heads import Rule
 from scoreline.app.load import load_module
 from scoreline.errors import FeatureError, TableError
 from scoreline.features.build import build_features
+from scoreline.store.events import EventLog
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("java")]
 
@@ -289,6 +290,25 @@ def write_small(data, *, events=("0,2021-01-01,5,0.5",)):
     (data / "events.csv").write_text("\n".join(["k,at,n,x", *events]) + "\n")
     (data / "codes.csv").write_text("k,c,w\n0,A,\n")
     return data
+
+
+def test_ingested_rows_and_a_short_history_are_kept_as_duckdb_keeps_them(spark, tmp_path):
+    from scoreline.features.spread import Tables, build_features_in
+
+    rows = [f"{key},2021-01-0{day},{day},0.5" for day in (1, 2, 3, 4) for key in (0, 1)]
+    data, app, log = write_small(tmp_path / "data", events=rows), events_app(), EventLog(tmp_path / "events.lmdb")
+    day = 86_400_000_000
+    moment = int(np.datetime64("2021-01-02", "us").astype(int))
+    log.append(app.tables["events"].spec, [{"k": "0", "at": moment, "n": 7, "x": None}], "one", "a", moment)
+    log.append(app.tables["codes"].spec, [{"k": "0", "c": "B", "w": moment + day}], "two", "b", moment)
+    limits = {"max_bad_percent": 1.0, "max_bad_rows": 20}
+    here = build_features(app, data, tmp_path / "here", threads=1, history_days=1, events=log, **limits)
+    there = build_features_in(tmp_path / "there", app, spark, Tables(data, events=log), history_days=1)
+    log.close()
+    [row] = pq.read_table(tmp_path / "there/feature.parquet").to_pylist()
+    assert (row["n"], row["x"], row["c"]) == (7, None, "B")
+    assert (there.digest, there.states, there.events) == (here.digest, here.states, here.events)
+    assert [load.ingested for load in there.loads] == [0, 1, 1]
 
 
 def test_with_too_many_bad_rows_nothing_is_built_and_the_rows_are_listed(spark, tmp_path):
