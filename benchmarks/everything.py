@@ -54,6 +54,7 @@ PARTS = (  # the one list of what there is: add a benchmark here
     Part("run.py", ("--seconds", "1", "--rounds", "1", "--orders", "20000"), 10_800),
     Part("live.py", ("--seconds", "1", "--rounds", "1", "--orders", "20000", "--reloads", "2", "--starts", "1"), 5_400),
     Part("feature_build.py", ("--orders", "20000", "--rounds", "1"), 10_800),
+    Part("engines.py", ("--orders", "20000"), 21_600),
     Part("store.py", ("--rows", "20000", "--rounds", "1"), 3_600),
     Part("shells.py", ("--seconds", "1", "--rounds", "1", "--orders", "20000"), 1_800, has_page=False),
     Part("placed.py", ("--seconds", "1", "--rounds", "1", "--orders", "20000"), 1_800, has_page=False),

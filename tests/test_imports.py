@@ -58,3 +58,9 @@ def test_a_networked_store_loads_its_client_library_only_when_it_is_asked():
 def test_a_folder_as_source_needs_no_library_of_aws():
     loaded = modules_after("from scoreline.tables.fetch import open_source; open_source('/nowhere', None)")
     assert loaded & {"boto3", "botocore", "urllib3"} == set()
+
+
+def test_the_engine_of_one_machine_needs_nothing_of_spark():
+    loaded = modules_after("import scoreline.cli.main, scoreline.cli.feature, scoreline.features.build")
+    assert "duckdb" in loaded
+    assert loaded & {"pyspark", "py4j", "pandas"} == set()

@@ -129,6 +129,10 @@ def _worker_class(text: str) -> str:
     return text
 
 
+def _engine(text: str) -> str:
+    return {name: name for name in ENGINES}[text.lower()]
+
+
 def _runtime(text: str) -> str:
     return {name: name for name in ("kernel", "gtil", "estimator")}[text.lower()]
 
@@ -142,6 +146,7 @@ def _flag(text: str) -> bool:
 
 
 STORE_SCHEMES = ("redis", "rediss", "unix", "valkey", "valkeys")  # the s is for TLS
+ENGINES = ("duckdb", "spark")
 REPLY_TYPES = ("application/json", "text/csv", "application/jsonlines", "application/x-npy")
 _NUMBER, _FOLDER = "a whole number above 0, for example 2", "a folder"
 SETTINGS = (
@@ -292,6 +297,15 @@ SETTINGS = (
         "Default: never.",
     ),
     Setting(
+        "engine", ("SCORELINE_ENGINE",), _engine, "duckdb or spark", "", "duckdb",
+        "What does the work: duckdb on this machine, or spark on the machines of a cluster.",
+    ),
+    Setting(
+        "master", ("SCORELINE_SPARK_MASTER",), str, "a Spark master, for example spark://host:7077", "", None,
+        "The Spark master, with the engine spark: spark://host:port, yarn, local[4]. Default: that of spark-submit or "
+        "spark-defaults.conf, else the cores of this machine.",
+    ),
+    Setting(
         "url", ("SCORELINE_URL",), str, "an address", "", None,
         "The server that `inference` asks. Default: http://127.0.0.1 and the port.",
     ),
@@ -344,6 +358,8 @@ class Settings:
     max_bad_rows: int
     history_days: int | None
     events_days: int | None
+    engine: str
+    master: str | None
     url: str | None
     concurrency: int
     inference_timeout_s: int

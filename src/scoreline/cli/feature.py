@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,27 +17,56 @@ from scoreline.errors import SettingError
 from scoreline.settings import Settings
 
 if TYPE_CHECKING:
+    from scoreline.features.build import FeatureReport
     from scoreline.generations.online import Online
+    from scoreline.store.merged import Events
 
 
 @click.command(short_help="Raw tables -> point-in-time features.")
-@options(*FOLDERS, "data_url", "state")
+@options(*FOLDERS, "data_url", "state", "engine", "master")
+@click.option(
+    "--input", "source", help="With --engine spark: folder or address (s3a:, hdfs:) of the tables, not --data."
+)
+@click.option("--output", help="With --engine spark: a folder or address for features in parts, not --results.")
+@click.option(
+    "--format", "file_format", type=click.Choice(["parquet", "csv"]), help="What --output gets. Default: parquet."
+)
 @click.option("--publish", is_flag=True, help="Then publish them in the networked store that SCORELINE_STORE names.")
-def feature(settings: Settings, publish: bool) -> None:
+def feature(
+    settings: Settings, source: str | None, output: str | None, file_format: str | None, publish: bool
+) -> None:
     """Build point-in-time features from the raw tables.
 
     Writes feature.csv, feature.parquet and the online store to the results folder; rows that can't
     be read go to rejected/ there. Rows that were ingested, in the state folder, are folded in. On any
     error the last good results stay.
+
+    The engine spark gives the same from a cluster. With --output it writes parts at any address that
+    Spark writes to, and no online store: docs/spark.md.
     """
+    if settings.engine != "spark" and (source or output or file_format):
+        raise SettingError("--input, --output and --format are for --engine spark; the engine is duckdb")
+    if file_format is not None and output is None:
+        raise SettingError("--format: is for what --output gets; without it, results have their own formats")
     if publish and settings.store is None:
         raise SettingError(
             "--publish: expected a networked store in SCORELINE_STORE, for example redis://127.0.0.1:6379"
         )
-    run_feature(settings, publish=publish)
+    if publish and output is not None:
+        raise SettingError("--publish: is for features in the results folder; what --output gets has no online store")
+    run_feature(settings, Elsewhere(source, output, file_format or "parquet"), publish=publish)
 
 
-def run_feature(settings: Settings, *, publish: bool = False) -> list[str]:
+@dataclass(frozen=True)
+class Elsewhere:
+    """Where the engine spark reads and writes, other than in the folders of the settings."""
+
+    source: str | None = None
+    output: str | None = None
+    file_format: str = "parquet"
+
+
+def run_feature(settings: Settings, elsewhere: Elsewhere | None = None, *, publish: bool = False) -> list[str]:
     """Build the features; print the summary and return its lines.
 
     Parameters
@@ -45,29 +75,22 @@ def run_feature(settings: Settings, *, publish: bool = False) -> list[str]:
     """
     from scoreline.app.load import load_app
     from scoreline.cli.report import feature_lines
-    from scoreline.features.build import build_features
     from scoreline.generations.online import open_events, open_online
     from scoreline.generations.state import refuse_passed_over
-    from scoreline.serving.plan import plan_workers
     from scoreline.store.events import EVENTS_FILE
 
     app = load_app(settings.app)
     online = open_online(settings, app)
     if online is None and (settings.app / "state" / EVENTS_FILE).exists():
         refuse_passed_over(settings)
+    elsewhere = elsewhere or Elsewhere()
+    events = open_events(settings, online, only_if_there=True)
     with reference_data(settings, app) as folder:
-        report = build_features(
-            app,
-            settings.data,
-            settings.results,
-            threads=plan_workers(None).workers,
-            max_bad_percent=settings.max_bad_percent,
-            max_bad_rows=settings.max_bad_rows,
-            reference_data=folder,
-            history_days=settings.history_days,
-            events=open_events(settings, online, only_if_there=True),
-        )
-    lines = feature_lines(report, settings.results)
+        if settings.engine == "spark":
+            report = _on_spark(settings, app, elsewhere, folder, events)
+        else:
+            report = _here(settings, app, folder, events)
+    lines = feature_lines(report, settings.results, at=elsewhere.output)
     click.echo("\n".join(lines))
     if publish and online is not None:
         lines.append(_publish(settings, app, online))
@@ -81,6 +104,43 @@ def _publish(settings: Settings, app: App, online: Online) -> str:
     dropped = online.drop_events(app, settings.events_days)
     told = f"; {dropped:,} ingested rows dropped, which it holds" if dropped else ""
     return f"  published in {online.where}: {publication.digest[:12]}, current since {publication.at[:19]}Z{told}"
+
+
+def _here(settings: Settings, app: App, references: Path | None, events: Events | None) -> FeatureReport:
+    from scoreline.features.build import build_features
+    from scoreline.serving.plan import plan_workers
+
+    return build_features(
+        app,
+        settings.data,
+        settings.results,
+        threads=plan_workers(None).workers,
+        max_bad_percent=settings.max_bad_percent,
+        max_bad_rows=settings.max_bad_rows,
+        reference_data=references,
+        history_days=settings.history_days,
+        events=events,
+    )
+
+
+def _on_spark(
+    settings: Settings, app: App, elsewhere: Elsewhere, references: Path | None, events: Events | None
+) -> FeatureReport:
+    from scoreline.distributed.session import open_session, require_pyspark
+
+    require_pyspark()
+    session = open_session(settings.master, name=f"scoreline feature {app.name}")
+
+    from scoreline.features.spread import Tables, build_features_at, build_features_in
+
+    source = elsewhere.source or settings.data
+    tables = Tables(source, settings.max_bad_percent, settings.max_bad_rows, references, events)
+    try:
+        if elsewhere.output is not None:
+            return build_features_at(elsewhere.output, app, session, tables, file_format=elsewhere.file_format)
+        return build_features_in(settings.results, app, session, tables, history_days=settings.history_days)
+    finally:
+        session.stop()
 
 
 @contextlib.contextmanager

@@ -16,11 +16,11 @@ from scoreline.model.train import TrainReport
 _SHOWN = 5
 
 
-def feature_lines(report: FeatureReport, results: Path) -> list[str]:
-    """Say what was read, set aside and built."""
+def feature_lines(report: FeatureReport, results: Path, *, at: str | None = None) -> list[str]:
+    """Say what was read, set aside and built; `at` is the address that got it, where it is not the results folder."""
     lines = ["feature"]
     for load in report.loads:
-        aside = f", {len(load.rejected):,} set aside" if load.rejected else ""
+        aside = f", {load.set_aside:,} set aside" if load.set_aside else ""
         lines.append(f"  {load.file.name:<16} {load.rows_read:>10,} rows read{aside}")
         if load.ingested:
             lines.append(f"  {'':<16} {load.ingested:>10,} rows ingested since, folded in")
@@ -34,12 +34,13 @@ def feature_lines(report: FeatureReport, results: Path) -> list[str]:
             lines.append(
                 f"  {'':<16} {_rows(unplaced)} set aside without a readable key: whom it reaches can't be told"
             )
-    if any(load.rejected for load in report.loads):
-        lines.append(f"  rows set aside are listed in {shown(results / REJECTED_FOLDER)}")
-    lines.append(
-        f"  {report.rows:,} rows of features, {report.checked} of them checked against a plain loop; "
-        f"stamped {report.digest[:12]}"
-    )
+    if any(load.set_aside for load in report.loads):
+        lines.append(f"  rows set aside are listed in {f'{at}/rejected' if at else shown(results / REJECTED_FOLDER)}")
+    checked = f"  {report.rows:,} rows of features, {report.checked} of them checked against a plain loop; "
+    if at is None:
+        lines.append(f"{checked}stamped {report.digest[:12]}")
+    else:
+        lines += [f"  {report.rows:,} rows of features, {report.checked} of them checked another way", f"  all in {at}"]
     if not report.rows:
         lines.append("  warning: there is no good row, the feature table is empty")
     return lines

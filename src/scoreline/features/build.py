@@ -18,7 +18,9 @@ import pyarrow.parquet as pq
 from scoreline.app.declaration import App
 from scoreline.errors import TableError
 from scoreline.features.arrays import apply_functions
-from scoreline.features.engines.embedded import EmbeddedEngine, TableLoad
+from scoreline.features.engines.embedded import EmbeddedEngine
+from scoreline.features.engines.interface import Engine, Load
+from scoreline.features.engines.loads import TableLoad
 from scoreline.features.history import History, arrivals
 from scoreline.features.plan import Plan, make_plan
 from scoreline.features.selfcheck import check_features
@@ -37,7 +39,7 @@ STORE_FOLDER = "store"
 REJECTED_FOLDER = "rejected"
 REACHED_FILE = "reached.jsonl"
 STORES_KEPT = 2  # the current one and the one before, which a server may still be reading
-_BUILDING_STORE = "building.lmdb"
+BUILDING_STORE = "building.lmdb"
 
 
 @dataclass
@@ -53,7 +55,7 @@ class FeatureReport:
     events : number of the last ingested row that was folded in; 0 for none
     """
 
-    loads: list[TableLoad]
+    loads: Sequence[Load]
     rows: int = 0
     digest: str = ""
     reached: dict[str, int] = field(default_factory=dict)
@@ -110,19 +112,20 @@ def build_features(
         upto = 0 if events is None else events.last
         loads = [_load(engine, plan, files[spec.name], events, upto) for spec in plan.tables]
         report = FeatureReport(loads, events=upto)
-        _set_aside(plan, engine, report, results / REJECTED_FOLDER)
-        _refuse_bad_tables(report, results / REJECTED_FOLDER, max_bad_percent, max_bad_rows)
-        store = staging / _BUILDING_STORE if has_store else None
-        history = History(plan, engine, report.loads, history_days)
-        lines, report.states = _write_tables(plan, engine, staging, store, history)
+        _set_aside(plan, engine, report, loads, results / REJECTED_FOLDER)
+        _refuse_bad_tables(loads, results / REJECTED_FOLDER, max_bad_percent, max_bad_rows)
+        store = staging / BUILDING_STORE if has_store else None
+        history = History(plan, engine, loads, history_days)
+        batches = _feature_batches(plan, engine)
+        lines, report.states = write_tables(plan, batches, engine.count(plan.spine), staging, store, history)
         report.rows = len(lines)
         report.checked = check_features(plan, engine, staging / PARQUET_FILE, store, lines, since_us=history.since_us)
-        _stamp(plan, history, report, staging)
+        stamp_tables(plan, history, report, staging)
         stack.close()
         for left in sorted(work.rglob("*"), reverse=True):
             left.unlink() if left.is_file() else left.rmdir()
         work.rmdir()
-    _remove_old_stores(results / STORE_FOLDER)
+    remove_old_stores(results / STORE_FOLDER)
     return report
 
 
@@ -134,11 +137,13 @@ def _load(engine: EmbeddedEngine, plan: Plan, file: TableFile, events: Events | 
     return load
 
 
-def _set_aside(plan: Plan, engine: EmbeddedEngine, report: FeatureReport, folder: Path) -> None:
+def _set_aside(
+    plan: Plan, engine: EmbeddedEngine, report: FeatureReport, loads: Sequence[TableLoad], folder: Path
+) -> None:
     """Write the rows set aside, and which spine rows those of other tables would have reached."""
     reached: list[dict[str, Any]] = []
     joins = {join.table.name: join for join in plan.joins}
-    for load in report.loads:
+    for load in loads:
         name = load.spec.name
         write_rejected(folder, name, load.rejected)
         if name in joins and load.spec.reference is None:  # a reference table with such a row is refused whole
@@ -150,24 +155,36 @@ def _set_aside(plan: Plan, engine: EmbeddedEngine, report: FeatureReport, folder
     write_lines(folder / REACHED_FILE, reached)
 
 
-def _refuse_bad_tables(report: FeatureReport, folder: Path, percent: float, at_least: int) -> None:
+def _refuse_bad_tables(loads: Sequence[TableLoad], folder: Path, percent: float, at_least: int) -> None:
     errors = []
-    for load in report.loads:
+    for load in loads:
         if load.spec.reference is not None:
             refuse_bad_reference(load.spec, load.file, load.rows_read, load.rejected)
         allowed = most_bad_rows(load.rows_read, percent, at_least)
         if len(load.unreadable) > allowed:
             where = folder / f"{load.spec.name}.jsonl"
-            errors.append(too_many(load.spec.name, load.file.name, load.rows_read, load.unreadable, allowed, where))
+            bad, first = len(load.unreadable), min(load.unreadable, key=lambda row: row.place)
+            errors.append(too_many(load.spec.name, load.file.name, load.rows_read, bad, first, allowed, where))
     if errors:
         raise TableError("\n".join(str(error) for error in errors))
 
 
-def _write_tables(
-    plan: Plan, engine: EmbeddedEngine, staging: Path, store_file: Path | None, history: History
+def write_tables(
+    plan: Plan,
+    batches: Iterator[tuple[pa.RecordBatch, pa.RecordBatch]],
+    rows: int,
+    staging: Path,
+    store_file: Path | None,
+    history: History,
 ) -> tuple[np.ndarray[Any, Any], str]:
-    """Write feature table, targets and store; return each row's line in the spine's file, and what the states are."""
-    schema = pa.schema([(name, arrow_type(kind)) for name, kind in plan.columns.items()])
+    """Write feature table, targets and store; return each row's line in the spine's file, and what the states are.
+
+    Parameters
+    ----------
+    batches : what holds the targets and `LINE`, and the feature table's columns in order
+    rows : how many there are in all
+    """
+    schema = feature_schema(plan)
     target_schema = pa.schema([(name, arrow_type(plan.spine.columns[name])) for name in plan.targets])
     written = pa.schema([(field.name, pa.string() if _is_time(field.type) else field.type) for field in schema])
     meta = {
@@ -183,13 +200,13 @@ def _write_tables(
         contextlib.nullcontext() if store_file is None else StoreWriter(store_file, len(plan.spine.key), meta) as store,
         contextlib.ExitStack() as stack,
     ):
-        progress = stack.enter_context(Progress("features", engine.count(plan.spine), "rows"))
-        for joined, batch in _feature_batches(plan, engine, schema):
+        progress = stack.enter_context(Progress("features", rows, "rows"))
+        for joined, batch in batches:
             parquet.write_batch(batch)
             targets.write_batch(
                 pa.record_batch([joined.column(name) for name in plan.targets], schema=target_schema)
             ) if plan.targets else None
-            csv.write_batch(pa.record_batch([_as_written(column) for column in batch.columns], schema=written))
+            csv.write_batch(pa.record_batch([as_written(column) for column in batch.columns], schema=written))
             if store is not None:
                 store.add_batch(_with_matched(plan, joined, batch))
             lines.append(joined.column(LINE).to_numpy())
@@ -206,18 +223,18 @@ def _with_matched(plan: Plan, joined: pa.RecordBatch, batch: pa.RecordBatch) -> 
     return batch
 
 
-def _feature_batches(
-    plan: Plan, engine: EmbeddedEngine, schema: pa.Schema
-) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+def _feature_batches(plan: Plan, engine: EmbeddedEngine) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+    schema = feature_schema(plan)
     for joined in engine.joined(plan):
         columns = {name: joined.column(name) for name in joined.schema.names}
         features = apply_functions(plan, columns, joined.num_rows)
         yield joined, pa.record_batch(list(features.values()), schema=schema)
 
 
-def _stamp(plan: Plan, history: History, report: FeatureReport, staging: Path) -> None:
+def stamp_tables(plan: Plan, history: History, report: FeatureReport, staging: Path) -> None:
+    """Stamp what was built aside, and give the store the name of its content."""
     csv_digest = sha256_of(staging / CSV_FILE)
-    has_store = (staging / _BUILDING_STORE).exists()
+    has_store = (staging / BUILDING_STORE).exists()
     # A store of another format, or with other rows for what comes later, is other content: with the digest of old,
     # servers would go on with the file of old.
     content = f"{plan.digest} {csv_digest}" + (f" store {STORE_FORMAT} {report.states}" if has_store else "")
@@ -226,7 +243,7 @@ def _stamp(plan: Plan, history: History, report: FeatureReport, staging: Path) -
     if has_store:
         store = f"{STORE_FOLDER}/{report.digest[:12]}.lmdb"
         (staging / STORE_FOLDER).mkdir()
-        (staging / _BUILDING_STORE).rename(staging / store)
+        (staging / BUILDING_STORE).rename(staging / store)
     named = (CSV_FILE, PARQUET_FILE, TARGETS_FILE, *((store,) if store else ()))
     stamp = Stamp(
         digest=report.digest,
@@ -240,7 +257,7 @@ def _stamp(plan: Plan, history: History, report: FeatureReport, staging: Path) -
             load.spec.name: {
                 "file": load.file.name,
                 "rows_read": load.rows_read,
-                "set_aside": len(load.rejected),
+                "set_aside": load.set_aside,
                 "newest_us": history.newest_us[load.spec.name],
             }
             for load in report.loads
@@ -249,7 +266,13 @@ def _stamp(plan: Plan, history: History, report: FeatureReport, staging: Path) -
     (staging / STAMP_FILE).write_bytes(stamp.encode())
 
 
-def _as_written(column: pa.Array) -> pa.Array:
+def feature_schema(plan: Plan) -> pa.Schema:
+    """Return the feature table's schema."""
+    return pa.schema([(name, arrow_type(kind)) for name, kind in plan.columns.items()])
+
+
+def as_written(column: pa.Array) -> pa.Array:
+    """Return a column as it stands in CSV: times as text."""
     if not _is_time(column.type):
         return column
     text = column.cast(pa.string())  # 2021-07-04 20:31:02.000000; strftime takes some twenty times as long
@@ -260,7 +283,8 @@ def _is_time(kind: pa.DataType) -> bool:
     return bool(pa.types.is_timestamp(kind))
 
 
-def _remove_old_stores(folder: Path) -> None:
+def remove_old_stores(folder: Path) -> None:
+    """Remove all stores but the newest few."""
     stores: Sequence[Path] = sorted(folder.glob("*.lmdb"), key=lambda path: path.stat().st_mtime_ns)
     for old in stores[:-STORES_KEPT]:
         old.unlink(missing_ok=True)

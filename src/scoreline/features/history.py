@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from scoreline.app.moments import now_us
 from scoreline.app.table import TableSpec
-from scoreline.features.engines.embedded import EmbeddedEngine, TableLoad
+from scoreline.features.engines.interface import Engine, Load
 from scoreline.features.plan import Join, Plan
 from scoreline.progress import Progress
 from scoreline.store.merged import Events
@@ -38,7 +38,7 @@ class History:
     newest_us : table -> time of its newest row that is not in the future, in microseconds; None without one
     """
 
-    def __init__(self, plan: Plan, engine: EmbeddedEngine, loads: Sequence[TableLoad], days: int | None) -> None:
+    def __init__(self, plan: Plan, engine: Engine, loads: Sequence[Load], days: int | None) -> None:
         self._plan, self._engine = plan, engine
         self._files = {load.spec.name: load.files for load in loads}
         self._aside = {load.spec.name: load.unreadable for load in loads}

@@ -17,7 +17,7 @@ from scoreline.app.features import Latest, Lookup, live_order
 from scoreline.app.table import Column
 from scoreline.errors import FeatureError
 from scoreline.features.arrays import apply_functions
-from scoreline.features.engines.embedded import EmbeddedEngine
+from scoreline.features.engines.interface import Engine, FindsNewest
 from scoreline.features.plan import Join, Plan
 from scoreline.store.embedded import EmbeddedStore
 from scoreline.store.states import UNTIMED_US, Wanted
@@ -28,14 +28,40 @@ ROWS = 200
 _MISMATCH = "the feature table failed its own check and nothing was replaced"
 
 
+def newest_rows(plan: Plan, join: Join, engine: Engine, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any] | None]:
+    """Find for each row the newest event of its key by then; of several at one instant the last in the file."""
+    spec = join.table
+    wanted = [pa.array([row[name] for row in rows], arrow_type(spec.columns[name])) for name in spec.key]
+    code = _coder(wanted)
+    own = code(wanted)
+    until = [np.datetime64(row[plan.spine.time or ""], "us") for row in rows]
+    best: list[tuple[np.datetime64, int, dict[str, Any]] | None] = [None] * len(rows)
+    for batch in engine.rows_of(spec, rows):
+        codes = code([batch.column(name) for name in spec.key])
+        times, lines = batch.column(spec.time).to_numpy(), batch.column(LINE).to_numpy()
+        order = np.argsort(codes, kind="stable")
+        begins, ends = (np.searchsorted(codes[order], own, side=side) for side in ("left", "right"))
+        for i, (begin, end) in enumerate(zip(begins, ends, strict=True)):
+            events = order[begin:end]
+            events = events[times[events] <= until[i]]
+            if len(events):
+                events = events[times[events] == times[events].max()]
+                last = events[lines[events].argmax()]
+                found = best[i]
+                if found is None or (times[last], lines[last]) > found[:2]:
+                    best[i] = times[last], lines[last], batch.slice(last, 1).to_pylist()[0]
+    return [None if found is None else found[2] for found in best]
+
+
 def check_features(
     plan: Plan,
-    engine: EmbeddedEngine,
+    engine: Engine,
     parquet: Path,
     store: Path | None,
     lines: np.ndarray[Any, Any],
     *,
     since_us: int | None = None,
+    newest: FindsNewest = newest_rows,
 ) -> int:
     """Check a feature table that was just built; return how many rows were compared.
 
@@ -44,6 +70,7 @@ def check_features(
     store : its online store; None where the app has none
     lines : int64, for each row of the feature table its line in the spine's file
     since_us : how far back the store keeps rows of the joined tables; None: all of them
+    newest : how the events of the rows that are compared are found
 
     Raises
     ------
@@ -57,7 +84,7 @@ def check_features(
         built = _rows_at(plan, file, positions)
     if not positions:
         return 0
-    plain = plain_rows(plan, engine, lines[positions].tolist())
+    plain = plain_rows(plan, engine, lines[positions].tolist(), newest)
     reader = None if store is None else EmbeddedStore(store)
     for position, got, expected in zip(positions, built, plain, strict=True):
         for name, value in expected.items():
@@ -95,15 +122,17 @@ def _check_states(plan: Plan, store: EmbeddedStore, built: Sequence[dict[str, An
                     )
 
 
-def plain_rows(plan: Plan, engine: EmbeddedEngine, lines: Sequence[int]) -> list[dict[str, Any]]:
+def plain_rows(
+    plan: Plan, engine: Engine, lines: Sequence[int], newest: FindsNewest = newest_rows
+) -> list[dict[str, Any]]:
     """Compute feature rows one at a time, with plain loops over the loaded tables."""
     rows = engine.rows_at(plan.spine, lines)
-    newest: dict[str, list[dict[str, Any] | None]] = {}
+    events: dict[str, list[dict[str, Any] | None]] = {}
     others: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {}
     for join in plan.joins:
         spec = join.table
         if spec.time is not None:
-            newest[spec.name] = _newest_rows(plan, join, engine, rows)
+            events[spec.name] = newest(plan, join, engine, rows)
             continue
         by_key = others.setdefault(spec.name, {})
         by_spine = all(part in plan.spine.columns for part in spec.key)
@@ -111,35 +140,8 @@ def plain_rows(plan: Plan, engine: EmbeddedEngine, lines: Sequence[int]) -> list
         for other in (row for batch in batches for row in batch.to_pylist()):
             by_key[tuple(other[name] for name in spec.key)] = other
     return [
-        _plain_row(plan, row, {name: found[i] for name, found in newest.items()}, others) for i, row in enumerate(rows)
+        _plain_row(plan, row, {name: found[i] for name, found in events.items()}, others) for i, row in enumerate(rows)
     ]
-
-
-def _newest_rows(
-    plan: Plan, join: Join, engine: EmbeddedEngine, rows: Sequence[dict[str, Any]]
-) -> list[dict[str, Any] | None]:
-    """Find for each row the newest event of its key by then; of several at one instant the last in the file."""
-    spec = join.table
-    wanted = [pa.array([row[name] for row in rows], arrow_type(spec.columns[name])) for name in spec.key]
-    code = _coder(wanted)
-    own = code(wanted)
-    until = [np.datetime64(row[plan.spine.time or ""], "us") for row in rows]
-    best: list[tuple[np.datetime64, int, dict[str, Any]] | None] = [None] * len(rows)
-    for batch in engine.rows_of(spec, rows):
-        codes = code([batch.column(name) for name in spec.key])
-        times, lines = batch.column(spec.time).to_numpy(), batch.column(LINE).to_numpy()
-        order = np.argsort(codes, kind="stable")
-        begins, ends = (np.searchsorted(codes[order], own, side=side) for side in ("left", "right"))
-        for i, (begin, end) in enumerate(zip(begins, ends, strict=True)):
-            events = order[begin:end]
-            events = events[times[events] <= until[i]]
-            if len(events):
-                events = events[times[events] == times[events].max()]
-                last = events[lines[events].argmax()]
-                found = best[i]
-                if found is None or (times[last], lines[last]) > found[:2]:
-                    best[i] = times[last], lines[last], batch.slice(last, 1).to_pylist()[0]
-    return [None if found is None else found[2] for found in best]
 
 
 def _coder(wanted: Sequence[pa.Array]) -> Callable[[Sequence[pa.Array]], np.ndarray[Any, Any]]:

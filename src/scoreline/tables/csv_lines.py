@@ -58,6 +58,11 @@ def read_header(path: Path) -> list[str]:
             first = file.readline()
     except OSError as error:
         raise TableError(f"{path}: can't be read ({error.strerror})") from error
+    return names_in(first, path)
+
+
+def names_in(first: bytes, path: Path | str) -> list[str]:
+    """Return the column names in a first line, as `read_header` does; `path` is for its errors."""
     if first[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise TableError(f"{path}: is UTF-16; expected UTF-8. Save it as CSV UTF-8.")
     try:
@@ -92,10 +97,10 @@ def read_lines(path: Path, fields: int, wanted: Sequence[int], chunk_bytes: int 
             end = block.rfind(b"\n") + 1
             block, carried = block[:end], block[end:]
             if block:
-                yield _split(block, line, fields, wanted)
+                yield split_block(block, line, fields, wanted)
                 line += block.count(b"\n")
         if carried:
-            yield _split(carried + b"\n", line, fields, wanted)
+            yield split_block(carried + b"\n", line, fields, wanted)
 
 
 def read_multiline(path: Path, fields: int, wanted: Sequence[int]) -> Iterator[Lines]:
@@ -136,8 +141,14 @@ def _gather(chunk: Sequence[tuple[int, list[str]]], fields: int, wanted: Sequenc
     return Lines(columns, pa.array([line for line, _ in good], pa.int64()), torn)
 
 
-def _split(block: bytes, first_line: int, fields: int, wanted: Sequence[int]) -> Lines:
-    """Split a block that ends in a newline."""
+def split_block(block: bytes, first_line: int, fields: int, wanted: Sequence[int]) -> Lines:
+    """Split whole lines below the header into rows and torn lines; the block ends in a newline.
+
+    Parameters
+    ----------
+    first_line : the number of the block's first line in its file
+    fields, wanted : as in `read_lines`
+    """
     if b"\r\n" in block:
         block = block.replace(b"\r\n", b"\n")
     if (columns := _parse_plain(block, fields, wanted)) is not None:

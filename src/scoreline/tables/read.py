@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -128,85 +128,114 @@ class _Part:
             else:
                 pieces = csv_lines.read_lines(self.path, len(self._header), wanted, chunk_bytes)
             for lines in pieces:
-                typed = [
-                    convert_strings(strings, self.spec.columns[name])
-                    for name, strings in zip(self.present, lines.columns, strict=True)
-                ]
-                torn = [Rejected(self.path.name, line, None, why) for line, why in lines.torn]
-                yield self._chunk(typed, lines.columns, lines.line, torn)
+                yield sort_lines(self.spec, self.path.name, self.present, lines)
         else:
             yield from self._parquet_chunks()
 
     def _parquet_chunks(self) -> Iterator[Chunk]:
         first = 1
         for batch in parquet.read_batches(self.path, self.present):
-            raw = [batch.column(name) for name in self.present]
-            typed = [
-                parquet.convert_column(values, self.spec.columns[name])
-                for name, values in zip(self.present, raw, strict=True)
-            ]
+            raw = {name: batch.column(name) for name in self.present}
             line = pa.array(np.arange(first, first + batch.num_rows), pa.int64())
-            yield self._chunk(typed, raw, line, [])
+            yield sort_columns(self.spec, self.path.name, raw, line)
             first += batch.num_rows
-
-    def _chunk(self, typed: list[Typed], raw: Sequence[pa.Array], line: pa.Array, torn: list[Rejected]) -> Chunk:
-        columns = dict(zip(self.present, typed, strict=True))
-        arrays = {
-            name: columns[name].values if name in columns else pa.nulls(len(line), arrow_type(kind))
-            for name, kind in self.spec.columns.items()
-        }
-        table = pa.table({**arrays, LINE: line})
-        bad = self._bad_mask(columns, len(line))
-        if not bad.any():
-            return Chunk(table, torn)
-        where = np.flatnonzero(bad)
-        shown = (parquet.as_shown(column).take(pa.array(where)) for column in raw)
-        values = dict(zip(self.present, shown, strict=True))
-        rows = table.take(pa.array(where)).to_pylist()
-        rejected = [self._reject(row, {n: v[i].as_py() for n, v in values.items()}) for i, row in enumerate(rows)]
-        return Chunk(table.filter(pa.array(~bad)), torn + rejected)
-
-    def _bad_mask(self, columns: dict[str, Typed], rows: int) -> np.ndarray[Any, Any]:
-        bad = np.zeros(rows, bool)
-        for typed in columns.values():
-            if typed.bad is not None:
-                bad |= pc.fill_null(typed.bad, False).to_numpy(zero_copy_only=False)
-        for name in self.spec.required:
-            if columns[name].values.null_count:
-                bad |= pc.is_null(columns[name].values).to_numpy(zero_copy_only=False)
-        return bad
-
-    def _reject(self, row: dict[str, Any], raw: dict[str, Any]) -> Rejected:
-        """Say why a row is bad: its first column, in declared order, that does not fit."""
-        key = tuple(row[name] for name in self.spec.key)
-        time = row[self.spec.time] if self.spec.time else None
-        for name in self.present:
-            if row[name] is None and (raw[name] not in (None, "") or name in self.spec.required):
-                why = _why(self.spec.columns[name], raw[name], is_key=name in self.spec.key)
-                return Rejected(
-                    self.path.name,
-                    row[LINE],
-                    name,
-                    why,
-                    key=None if None in key else key,
-                    time_us=None if time is None else int(np.datetime64(time, "us").astype(np.int64)),
-                )
-        raise AssertionError("a row was marked as bad and every column fits")
 
     def _check_head(self) -> None:
         where = f"table '{self.spec.name}', {self.path.name}"
-        for name, kind in self.spec.columns.items():
-            if name not in self._header and not kind.optional:
-                raise TableError(
-                    f"{where}: has no column '{name}'.{did_you_mean(name, self._header)} "
-                    f"Its head has: {', '.join(self._header)}.{_separator_hint(self._header)}"
-                )
-            if self._header.count(name) > 1:
-                raise TableError(f"{where}: has {self._header.count(name)} columns named '{name}'; expected one")
+        check_names(where, self.spec, self._header)
         if not self.is_csv:
             schema = parquet.read_schema(self.path)
             for name in self.present:
                 parquet.check_type(f"{where}, column '{name}'", schema.field(name).type, self.spec.columns[name])
+
+
+def check_names(where: str, spec: TableSpec, header: list[str]) -> None:
+    """Raise TableError unless a file's head has each declared column once, but for optional ones."""
+    for name, kind in spec.columns.items():
+        if name not in header and not kind.optional:
+            raise TableError(
+                f"{where}: has no column '{name}'.{did_you_mean(name, header)} "
+                f"Its head has: {', '.join(header)}.{_separator_hint(header)}"
+            )
+        if header.count(name) > 1:
+            raise TableError(f"{where}: has {header.count(name)} columns named '{name}'; expected one")
+
+
+def sort_lines(spec: TableSpec, file: str, present: Sequence[str], lines: csv_lines.Lines) -> Chunk:
+    """Convert and part lines of a CSV file; `present` are the names of the columns in `lines`."""
+    typed = {
+        name: convert_strings(strings, spec.columns[name]) for name, strings in zip(present, lines.columns, strict=True)
+    }
+    torn = [Rejected(file, line, None, why) for line, why in lines.torn]
+    return sort_rows(spec, file, typed, lines.columns, lines.line, torn)
+
+
+def sort_columns(spec: TableSpec, file: str, raw: Mapping[str, pa.Array], line: pa.Array) -> Chunk:
+    """Convert and part rows of a Parquet file, given the declared columns that it has."""
+    typed = {name: parquet.convert_column(values, spec.columns[name]) for name, values in raw.items()}
+    return sort_rows(spec, file, typed, list(raw.values()), line)
+
+
+def sort_rows(
+    spec: TableSpec,
+    file: str,
+    columns: Mapping[str, Typed],
+    raw: Sequence[pa.Array],
+    line: pa.Array,
+    torn: Sequence[Rejected] = (),
+) -> Chunk:
+    """Part rows into good ones and those to be set aside.
+
+    Parameters
+    ----------
+    file : the file's name, for what is set aside
+    columns : the table's columns that the file has, converted
+    raw : the same columns as they were, in the same order
+    line : int64, the line of each row
+    torn : lines that are no rows at all
+    """
+    arrays = {
+        name: columns[name].values if name in columns else pa.nulls(len(line), arrow_type(kind))
+        for name, kind in spec.columns.items()
+    }
+    table = pa.table({**arrays, LINE: line})
+    bad = _bad_mask(spec, columns, len(line))
+    if not bad.any():
+        return Chunk(table, list(torn))
+    where = pa.array(np.flatnonzero(bad))
+    shown = (parquet.as_shown(column).take(where) for column in raw)
+    values = dict(zip(columns, shown, strict=True))
+    rows = table.take(where).to_pylist()
+    rejected = [_reject(spec, file, row, {n: v[i].as_py() for n, v in values.items()}) for i, row in enumerate(rows)]
+    return Chunk(table.filter(pa.array(~bad)), [*torn, *rejected])
+
+
+def _bad_mask(spec: TableSpec, columns: Mapping[str, Typed], rows: int) -> np.ndarray[Any, Any]:
+    bad = np.zeros(rows, bool)
+    for typed in columns.values():
+        if typed.bad is not None:
+            bad |= pc.fill_null(typed.bad, False).to_numpy(zero_copy_only=False)
+    for name in spec.required:
+        if columns[name].values.null_count:
+            bad |= pc.is_null(columns[name].values).to_numpy(zero_copy_only=False)
+    return bad
+
+
+def _reject(spec: TableSpec, file: str, row: dict[str, Any], raw: dict[str, Any]) -> Rejected:
+    """Say why a row is bad: its first column, in declared order, that does not fit."""
+    key = tuple(row[name] for name in spec.key)
+    time = row[spec.time] if spec.time else None
+    for name in raw:
+        if row[name] is None and (raw[name] not in (None, "") or name in spec.required):
+            return Rejected(
+                file,
+                row[LINE],
+                name,
+                _why(spec.columns[name], raw[name], is_key=name in spec.key),
+                key=None if None in key else key,
+                time_us=None if time is None else int(np.datetime64(time, "us").astype(np.int64)),
+            )
+    raise AssertionError("a row was marked as bad and every column fits")
 
 
 def _why(kind: ColumnType, raw: object, *, is_key: bool) -> str:

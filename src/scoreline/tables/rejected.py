@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from scoreline.errors import TableError
 from scoreline.files import write_atomically
@@ -47,6 +47,23 @@ class Rejected:
         return {"file": self.file, "line": self.line, "column": self.column, "why": self.why}
 
 
+class Places(Protocol):
+    """What knows the file and the line that a place stands for."""
+
+    def place_of(self, place: int) -> tuple[str, int]:
+        """Return the file name and the line."""
+
+
+def double(
+    key_names: Sequence[str], places: Places, place: int, first: int, key: tuple[Any, ...] | None = None
+) -> Rejected:
+    """Make the row set aside whose key was there before, at the place `first`."""
+    (name, line), (first_name, first_line) = places.place_of(place), places.place_of(first)
+    where = f"line {first_line}" if first_name == name else f"line {first_line} of {first_name}"
+    why = f"the key ({', '.join(key_names)}) was there before, in {where}: the first stays"
+    return Rejected(name, line, key_names[0], why, key=key, is_duplicate=True, position=place)
+
+
 def write_rejected(folder: Path, table: str, rejected: Iterable[Rejected]) -> Path | None:
     """Write `<folder>/<table>.jsonl`, in the order of the file; remove a former one if there is nothing."""
     ordered = sorted(rejected, key=lambda row: row.place)
@@ -75,13 +92,14 @@ def most_bad_rows(rows_read: int, percent: float, at_least: int) -> int:
     return max(math.floor(rows_read * percent / 100), at_least)
 
 
-def too_many(table: str, file: str, rows_read: int, bad: Sequence[Rejected], allowed: int, where: Path) -> TableError:
-    """Make the error for a table with more unreadable rows than allowed."""
-    first = min(bad, key=lambda row: row.place)
+def too_many(
+    table: str, file: str, rows_read: int, bad_rows: int, first: Rejected, allowed: int, where: Path | str
+) -> TableError:
+    """Make the error for a table with more unreadable rows than allowed; `first` is the first of them."""
     of_file = "" if first.file == file else f"{first.file}, "
     column = f", column '{first.column}'" if first.column else ""
     return TableError(
-        f"table '{table}': {len(bad)} of {rows_read} rows of {file} can't be read, more than the {allowed} allowed. "
+        f"table '{table}': {bad_rows} of {rows_read} rows of {file} can't be read, more than the {allowed} allowed. "
         f"The first: {of_file}line {first.line}{column}: {first.why}. All are listed in {where}. Mend the file, or "
         "raise SCORELINE_MAX_BAD_PERCENT or SCORELINE_MAX_BAD_ROWS; the last good results are untouched."
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,42 +19,18 @@ from scoreline.app.columns import Category
 from scoreline.app.features import Feature, Latest, Lookup
 from scoreline.app.table import Column, TableSpec
 from scoreline.errors import FeatureError
+from scoreline.features.engines.loads import TableLoad
 from scoreline.features.plan import Join, Plan
 from scoreline.progress import Progress
 from scoreline.store.states import UNTIMED_US
 from scoreline.tables.read import LINE, TableFile
-from scoreline.tables.rejected import Rejected
+from scoreline.tables.rejected import Rejected, double
 from scoreline.tables.typed import arrow_type
 
 BATCH_ROWS = 1 << 17
 _MEMORY_MB = 1920  # of DuckDB, which takes most of the machine otherwise; beyond it, it spills
 _LINES = 1 << 40  # more than a file has; times a moment in microseconds is what a HUGEINT holds
 _BAD = "__bad"  # names of our own begin with two underscores, so that they never meet an app's
-
-
-@dataclass
-class TableLoad:
-    """What reading one table came to.
-
-    Attributes
-    ----------
-    unknown : category column -> value outside its list -> how many rows have it
-    files : name of each file -> the place of the line before its first
-    ingested : rows that were added from the event log
-    """
-
-    spec: TableSpec
-    file: Path
-    rows_read: int = 0
-    rejected: list[Rejected] = field(default_factory=list)
-    unknown: dict[str, dict[str, int]] = field(default_factory=dict)
-    files: dict[str, int] = field(default_factory=dict)
-    ingested: int = 0
-
-    @property
-    def unreadable(self) -> list[Rejected]:
-        """The rows set aside that could not be read; duplicates are not among them."""
-        return [row for row in self.rejected if not row.is_duplicate]
 
 
 class EmbeddedEngine:
@@ -253,7 +228,7 @@ class EmbeddedEngine:
         rows = self._db.execute(f"SELECT * FROM ({ranked}) WHERE {LINE} <> __first ORDER BY {LINE}").fetchall()
         self._register("__doubles", pa.table({LINE: pa.array([row[0] for row in rows], pa.int64())}))
         self._db.execute(f"DELETE FROM {table} WHERE {LINE} IN (SELECT {LINE} FROM __doubles)")
-        return [_duplicate(spec, file, row[0], row[-1], tuple(row[1:-1])) for row in rows]
+        return [double(spec.key, file, row[0], row[-1], tuple(row[1:-1])) for row in rows]
 
     def _unknown(self, table: str, column: str, kind: Category) -> dict[str, int]:
         known = ", ".join(_text(value) for value in kind.values)
@@ -266,13 +241,6 @@ class EmbeddedEngine:
     def _one(self, query: str) -> Any:
         rows = self._db.execute(query).fetchall()  # all: DuckDB 2 refuses the next query before the last row is fetched
         return rows[0][0] if rows else None
-
-
-def _duplicate(spec: TableSpec, file: TableFile, place: int, first_place: int, key: tuple[Any, ...]) -> Rejected:
-    (name, line), (first_name, first_line) = file.place_of(place), file.place_of(first_place)
-    where = f"line {first_line}" if first_name == name else f"line {first_line} of {first_name}"
-    why = f"the key ({', '.join(spec.key)}) was there before, in {where}: the first stays"
-    return Rejected(name, line, spec.key[0], why, key=key, is_duplicate=True, position=place)
 
 
 @contextlib.contextmanager
