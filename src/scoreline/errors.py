@@ -66,6 +66,10 @@ class InferenceError(ScorelineError, RuntimeError):
     """The batch client could not do its work."""
 
 
+class ScoringError(ScorelineError, RuntimeError):
+    """Batch scoring without a server could not do its work."""
+
+
 class ContainerError(ScorelineError, RuntimeError):
     """An image can't be built, run or pushed."""
 

@@ -86,6 +86,33 @@ def answer(service: Service, method: str, path: str, headers: Headers, body: byt
     return Answer(given.status, given.body, {**given.headers, **_echo(path, headers), "X-Scoreline-Generation": name})
 
 
+def score_records(service: Service, parts: Parts, decoded: Records, options: Options) -> Replies:
+    """Score the good records; the others keep their problem, in place. Without HTTP too, this is what decides.
+
+    Raises
+    ------
+    FeatureError
+        A feature function of the app fails on one of them.
+    """
+    records = decoded.records
+    of_inputs: frozenset[int] = frozenset()
+    entries: list[Any]
+    if _EXCEPTIONS.isdisjoint(map(type, records)) and not options.explain:
+        entries = cast(Any, parts.scorer.score(cast(Any, records), options))
+    elif len(records) == 1 and type(records[0]) is SpineRow and not (options.explain or records[0].asks_why):
+        entries = _score_placed(service, parts, decoded, records[0], options)
+    else:
+        of_inputs = frozenset(place for place, record in enumerate(records) if type(record) is InputRow)
+        of_inputs |= {0} if decoded.header_of_inputs else set()
+        entries = _score_mixed(parts, records, options)
+        new = _score_new(service, parts, decoded, entries)
+        _explain(parts, records, entries, new, options)
+    for index, entry in enumerate(entries):
+        if type(entry) is Missing:
+            entries[index] = _not_found(service, entry, index if decoded.is_list else None)
+    return Replies(entries, decoded.shape, service.tables, service.stale(), of_inputs)
+
+
 def _echo(path: str, headers: Headers) -> dict[str, str]:
     """Give the caller's Custom-Attributes back: they are opaque to us, and may carry the name of a request."""
     sent = headers.get(ATTRIBUTES) if path == "/invocations" else None
@@ -173,7 +200,7 @@ def _invoke(service: Service, parts: Parts, headers: Headers, body: bytes, query
     options = _first_of(decoded.options, options)
     if reply_type in TABLES and service.tables.first_alone and options.top is None:
         options = replace(options, top=1)
-    replies = _score(service, parts, decoded, options)
+    replies = score_records(service, parts, decoded, options)
     if reply_type in NUMBERS_ALONE and not replies.are_numeric():
         offers = types_given(numbers=False)
         reply_type = choose_reply(accept, offers, default)
@@ -209,27 +236,6 @@ def _first_of(options: Options, others: Options) -> Options:
         options.live or others.live,
         options.explain or others.explain,
     )
-
-
-def _score(service: Service, parts: Parts, decoded: Records, options: Options) -> Replies:
-    """Score the good records; the others keep their problem, in place."""
-    records = decoded.records
-    of_inputs: frozenset[int] = frozenset()
-    entries: list[Any]
-    if _EXCEPTIONS.isdisjoint(map(type, records)) and not options.explain:
-        entries = cast(Any, parts.scorer.score(cast(Any, records), options))
-    elif len(records) == 1 and type(records[0]) is SpineRow and not (options.explain or records[0].asks_why):
-        entries = _score_placed(service, parts, decoded, records[0], options)
-    else:
-        of_inputs = frozenset(place for place, record in enumerate(records) if type(record) is InputRow)
-        of_inputs |= {0} if decoded.header_of_inputs else set()
-        entries = _score_mixed(parts, records, options)
-        new = _score_new(service, parts, decoded, entries)
-        _explain(parts, records, entries, new, options)
-    for index, entry in enumerate(entries):
-        if type(entry) is Missing:
-            entries[index] = _not_found(service, entry, index if decoded.is_list else None)
-    return Replies(entries, decoded.shape, service.tables, service.stale(), of_inputs)
 
 
 def _score_placed(service: Service, parts: Parts, decoded: Records, record: SpineRow, options: Options) -> list[Any]:

@@ -39,6 +39,7 @@ class Service:
     Parameters
     ----------
     state : where generations are published; the newest is loaded at once
+    events : the folder with the event log, where that is not the state folder
 
     Raises
     ------
@@ -46,7 +47,7 @@ class Service:
         Nothing is published, or it does not fit the app.
     """
 
-    def __init__(self, app: App, settings: Settings, state: StateFolder) -> None:
+    def __init__(self, app: App, settings: Settings, state: StateFolder, events: Path | None = None) -> None:
         self.app = app
         self.schema = schema_of(app)
         self.taken = types_taken(self.schema)
@@ -69,7 +70,7 @@ class Service:
         }
         self._stale: tuple[float, list[str]] = (float("-inf"), [])
         self._document: tuple[str, bytes] = ("", b"")
-        self._events = None if self.schema.new_rows is None else event_log(state.path)
+        self._events = None if self.schema.new_rows is None else event_log(events or state.path)
         self._parts = self._load(None)
 
     def current(self) -> Parts:
