@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from jail import may_have_namespaces
 from proofs import PAGE, rows_of, unproved
+from spark_cluster import cluster, spark  # noqa: F401 (fixtures for whoever asks for them)
 
 from scoreline.app.load import load_app
 
@@ -27,6 +28,7 @@ PARTS = {
     "namespaces": may_have_namespaces,  # root, in most containers too
     "registry": lambda: shutil.which("docker-registry"),
     "docker": lambda: _has_image("python:3.13-slim-trixie"),  # an engine, with the base of the tests' images
+    "java": lambda: _answers("java", "-version") and importlib.util.find_spec("pyspark"),  # with it, a Spark cluster
     "root": lambda: os.geteuid() == 0,
     "docker compose": lambda: _answers("docker", "compose", "version"),
     "docker-compose 1": lambda: _answers("docker-compose", "version"),

@@ -270,6 +270,7 @@ def test_spaces_around_a_value_do_not_matter():
         *(("SAGEMAKER_CONTAINER_LOG_LEVEL", bad, "a level such as 20 or info") for bad in ("loud", "-1", "1.5")),
         ("SAGEMAKER_MULTI_MODEL", "many", "true or false"),
         ("SCORELINE_RUNTIME", "onnx", "kernel, gtil or estimator"),
+        ("SCORELINE_ENGINE", "polars", "duckdb or spark"),
         ("SAGEMAKER_BATCH", "perhaps", "true or false"),
         ("SCORELINE_WORKER_CLASS", "gevent", "asgi or sync"),
         *(

@@ -70,6 +70,10 @@ class ScoringError(ScorelineError, RuntimeError):
     """Batch scoring without a server could not do its work."""
 
 
+class SparkError(ScorelineError, RuntimeError):
+    """Spark can't be started or reached, or its work failed."""
+
+
 class ContainerError(ScorelineError, RuntimeError):
     """An image can't be built, run or pushed."""
 

@@ -120,6 +120,10 @@ def _worker_class(text: str) -> str:
     return text
 
 
+def _engine(text: str) -> str:
+    return {name: name for name in ENGINES}[text.lower()]
+
+
 def _runtime(text: str) -> str:
     return {name: name for name in ("kernel", "gtil", "estimator")}[text.lower()]
 
@@ -132,6 +136,7 @@ def _flag(text: str) -> bool:
     return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
 
 
+ENGINES = ("duckdb", "spark")
 REPLY_TYPES = ("application/json", "text/csv", "application/jsonlines", "application/x-npy")
 _NUMBER, _FOLDER = "a whole number above 0, for example 2", "a folder"
 SETTINGS = (
@@ -261,6 +266,15 @@ SETTINGS = (
         "Default: never.",
     ),
     Setting(
+        "engine", ("SCORELINE_ENGINE",), _engine, "duckdb or spark", "", "duckdb",
+        "What does the work: duckdb on this machine, or spark on the machines of a cluster.",
+    ),
+    Setting(
+        "master", ("SCORELINE_SPARK_MASTER",), str, "a Spark master, for example spark://host:7077", "", None,
+        "The Spark master, with the engine spark: spark://host:port, yarn, local[4]. Default: that of spark-submit or "
+        "spark-defaults.conf, else the cores of this machine.",
+    ),
+    Setting(
         "url", ("SCORELINE_URL",), str, "an address", "", None,
         "The server that `inference` asks. Default: http://127.0.0.1 and the port.",
     ),
@@ -309,6 +323,8 @@ class Settings:
     max_bad_rows: int
     history_days: int | None
     events_days: int | None
+    engine: str
+    master: str | None
     url: str | None
     concurrency: int
     inference_timeout_s: int

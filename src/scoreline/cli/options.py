@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from scoreline.settings import MOST_WORKERS, SETTINGS, Setting, Settings, resolve_settings
+from scoreline.settings import ENGINES, MOST_WORKERS, SETTINGS, Setting, Settings, resolve_settings
 
 _NAMES = {"model": "--model-dir"}
 _TYPES: dict[str, Any] = {
@@ -16,6 +16,7 @@ _TYPES: dict[str, Any] = {
     "workers": click.IntRange(1, MOST_WORKERS),
     "worker_class": click.Choice(["asgi", "sync"]),
     "concurrency": click.IntRange(1),
+    "engine": click.Choice(ENGINES),
 }
 FOLDERS = ("app", "data", "model", "results")
 SERVED = (*FOLDERS, "state", "data_url")  # what generations are made from, and where they are kept

@@ -1,0 +1,151 @@
+"""The Spark session: one that is made here, or one that is there already, with the settings that right answers need."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from scoreline.distributed.java import find_java
+from scoreline.errors import SettingError, SparkError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_CONNECT_WITHIN_S = 5
+# What answers depend on; set in a session of our own, whatever the cluster's defaults say.
+CORRECT = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",  # what overflows is an error, and never silently null
+    "spark.sql.caseSensitive": "true",  # as column names are in an app
+    "spark.sql.files.ignoreCorruptFiles": "false",  # lost rows would revive older values
+    "spark.sql.files.ignoreMissingFiles": "false",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+# What a session that is made here gets unless the caller or spark-defaults.conf says otherwise.
+_MADE_WITH = {"spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower()}
+
+
+def open_session(
+    master: str | None = None, *, name: str = "scoreline", conf: Mapping[str, str] | None = None
+) -> SparkSession:
+    """Return a Spark session with the settings of `CORRECT`: over the one that is active, else over a new one.
+
+    Parameters
+    ----------
+    master : `spark://host:port`, `local[2]`, `yarn`, ...; None: the active session's, else what `spark-submit` or
+        spark-defaults.conf say, else this machine's cores
+    conf : settings of Spark for a session that is made here
+
+    Raises
+    ------
+    SparkError
+        pyspark or Java is missing or too old, or the master can't be reached.
+    SettingError
+        The master is no address, or a session with another master is active in this process.
+    """
+    require_pyspark()
+    from pyspark.sql import SparkSession
+
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        _refuse_other_master(active, master)
+        return take_session(active)
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # spark-submit has started Java already
+        find_java()
+    if master is not None:
+        _reach(master)
+    return take_session(_make(SparkSession.builder, master, name, conf or {}))
+
+
+def take_session(session: SparkSession) -> SparkSession:
+    """Return a session beside a given one, as on EMR or Databricks: on the same cluster, with our settings alone.
+
+    The given one keeps its own settings, and its temporary views are not seen.
+    """
+    from pyspark.errors import PySparkException
+
+    try:
+        own = session.newSession()
+    except PySparkException:  # over Spark Connect there may be no second session
+        own = session
+    for setting, value in CORRECT.items():
+        own.conf.set(setting, value)
+    return own
+
+
+def require_pyspark() -> None:
+    """Raise SparkError, saying what to install, unless pyspark and what it needs for Arrow are there."""
+    for package in ("pyspark", "pandas", "pyarrow"):
+        try:
+            __import__(package)
+        except ImportError as error:
+            raise SparkError(
+                f"the engine spark needs {package}, which can't be imported ({error}). "
+                "Install it: pip install 'scoreline[spark]'"
+            ) from error
+
+
+def is_local(session: SparkSession) -> bool:
+    """Whether a session's work is done in this process's own Java, on this machine."""
+    return _master_of(session).startswith("local")
+
+
+def _make(builder: Any, master: str | None, name: str, conf: Mapping[str, str]) -> SparkSession:
+    from pyspark.errors import PySparkException
+
+    settings = {**_MADE_WITH, **conf}
+    builder = builder.appName(name) if master is None else builder.appName(name).master(master)
+    for setting, value in settings.items():
+        builder = builder.config(setting, value)
+    # Workers start the Python that this process runs, unless told otherwise: where each machine has the same image.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    try:
+        return builder.getOrCreate()
+    except PySparkException as error:
+        raise SparkError(f"Spark could not be started ({_first_line(error)}). Its own words are above.") from error
+    except Exception as error:  # what Java raises comes as errors of py4j, of many kinds
+        where = f" on {master}" if master else ""
+        raise SparkError(f"Spark could not be started{where}: {_first_line(error)}") from error
+
+
+def _refuse_other_master(active: SparkSession, master: str | None) -> None:
+    running = _master_of(active)
+    if master is not None and running and running != master:
+        raise SettingError(
+            f"--master {master}: a session on {running} is active in this process, and there can be only one. "
+            "Leave the master out to use it, or stop it first."
+        )
+
+
+def _master_of(session: SparkSession) -> str:
+    return session.conf.get("spark.master", "") or ""
+
+
+def _reach(master: str) -> None:
+    """Knock at a standalone master: Spark itself would try for a minute and then tell little."""
+    if not master.startswith("spark://"):
+        return
+    hosts = [address.rpartition(":") for address in master.removeprefix("spark://").split(",")]
+    if any(not host or not port.isdecimal() for host, _, port in hosts):
+        raise SettingError(f"--master {master}: expected spark://host:port, for example spark://10.0.0.5:7077")
+    failures = []
+    for host, _, port in hosts:
+        try:
+            with contextlib.closing(socket.create_connection((host.strip("[]"), int(port)), _CONNECT_WITHIN_S)):
+                return
+        except (OSError, OverflowError) as error:
+            failures.append(f"{host}:{port}: {error}")
+    raise SparkError(
+        f"the Spark master {master} can't be reached ({'; '.join(failures)}). Is it started, and is this its address?"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line for line in lines if not line.startswith(("at ", "An error occurred", ":"))]
+    return (causes or lines or [type(error).__name__])[0][:300]
