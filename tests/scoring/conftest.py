@@ -53,4 +53,3 @@ def start_score(tmp_path):
     yield start
     for command in started:
         command.stop()
-
