@@ -56,7 +56,7 @@ def test_only_what_is_asked_for_once_has_no_variable():
         *(("package", "out"), ("package", "more"), ("package", "dry_run")),
         *(("build", name) for name in ("tag", "base", "platform", "dry_run")),
         ("eject", "force"),
-        *(("score", name) for name in ("input", "output", "format", "top", "part_records", "anew")),
+        *(("score", name) for name in ("input", "output", "format", "top", "part_records", "features", "anew")),
         *(("push", name) for name in ("repository", "image", "platform", "registry")),
         *(("push", name) for name in ("no_build", "unchecked", "dry_run")),
         *(

@@ -12,7 +12,7 @@ from scoreline.settings import Settings
 
 
 @click.command(short_help="Files of records -> files of replies, without a server.")
-@options(*FOLDERS, "data_url", "state", "workers")
+@options(*FOLDERS, "data_url", "state", "workers", "engine", "master")
 @click.option(
     "--input", required=True,
     help="Records: a file, a folder of files, a pattern, or s3://bucket/prefix; CSV, Parquet or JSON Lines by ending.",
@@ -30,6 +30,10 @@ from scoreline.settings import Settings
     "--part-records", type=click.IntRange(1), default=None,
     help="Records of a partition, at the most. Default: 200,000; 2,000 where each is scored against a table.",
 )  # fmt: skip
+@click.option(
+    "--features", default=None,
+    help="On Spark: the feature table as Parquet, at an address that all machines can read. Default: in the results.",
+)  # fmt: skip
 @click.option("--anew", is_flag=True, help="Drop the parts that an earlier run left, and score all of it again.")
 def score(settings: Settings, **asked: Any) -> None:
     """Score files of records with the model and the features that a server started now would answer from.
@@ -41,7 +45,12 @@ def score(settings: Settings, **asked: Any) -> None:
     from scoreline.cli.report import score_lines
     from scoreline.scoring.run import Asked, run_score
 
-    report = run_score(settings, Asked(**asked), say)
+    if settings.engine == "spark":
+        from scoreline.scoring.cluster.run import run_on_spark
+
+        report = run_on_spark(settings, Asked(**asked), say=say)
+    else:
+        report = run_score(settings, Asked(**asked), say)
     click.echo("\n".join(score_lines(report)))
     total = report.total
     if total.errors:

@@ -45,12 +45,12 @@ class Piece:
     Attributes
     ----------
     records : what serving takes: records, and problems in the place of those that are none
-    places : of each in its file, from 0; a blank line of a text file counts as a place
+    places : of each in its file, from 0; a blank line of a text file counts as a place. None where it is not known
     given : of the record of that number in the piece, the columns that could be read, as they came
     """
 
     records: Records
-    places: Sequence[int]
+    places: Sequence[int | None]
     given: Callable[[int], Mapping[str, Any]]
 
 
@@ -102,7 +102,7 @@ class Columns:
         """Return columns, in the order of `names`, as lists of plain values."""
         return [_plain(column, kind) for column, kind in zip(columns, self.types, strict=True)]
 
-    def piece(self, rows: Sequence[Any], places: Sequence[int]) -> Piece:
+    def piece(self, rows: Sequence[Any], places: Sequence[int | None]) -> Piece:
         """Return rows as a piece; what is no row is a Problem already."""
         taken = [row if type(row) is Problem else self.take(row) for row in rows]
         return Piece(Records(taken, "list"), places, lambda number: self._given(rows[number]))
@@ -155,6 +155,31 @@ def read_pieces(app: App, schema: RequestSchema, part: Partition, path: Path, at
             yield columns.piece(rows[at : at + at_once], places[at : at + at_once])
 
 
+def text_piece(columns: Columns, fields: int, lines: Sequence[bytes]) -> Piece:
+    """Return lines of CSV as a piece; places are those among these lines.
+
+    Parameters
+    ----------
+    fields : how many a line has
+    lines : without what ends them, and none of them blank
+    """
+    block = b"\n".join(lines) + b"\n"
+    places, rows = _in_order(columns, csv_lines.split_block(block, _HEADER_LINES + 1, fields, columns.positions))
+    return columns.piece(rows, places)
+
+
+def json_piece(schema: RequestSchema, lines: Sequence[bytes], places: Sequence[int | None]) -> Piece:
+    """Return lines of JSON as a piece.
+
+    Parameters
+    ----------
+    lines : without what ends them, and none of them blank
+    """
+    decoded = _json_lines.decode(schema, b"\n".join(lines), {}, batch=False)
+    assert isinstance(decoded, Records)
+    return Piece(decoded, places, functools.partial(_named_on, lines))
+
+
 def _csv_chunks(
     part: Partition, path: Path, columns: Columns, *, multiline: bool
 ) -> Iterator[tuple[Sequence[int], list[Any]]]:
@@ -167,13 +192,18 @@ def _csv_chunks(
         span = None if part.begin < 0 else csv_lines.Span(part.begin, part.end, first_line)
         chunks = csv_lines.read_lines(path, fields, columns.positions, _CHUNK_BYTES, span)
     for lines in chunks:
-        places = [line - _HEADER_LINES - 1 for line in lines.line.to_pylist()]
-        rows: list[Any] = list(zip(*columns.values(lines.columns), strict=True))
-        if lines.torn:
-            torn = [(line - _HEADER_LINES - 1, _torn(why)) for line, why in lines.torn]
-            both = sorted([*zip(places, rows, strict=True), *torn], key=lambda placed: placed[0])
-            places, rows = [place for place, _ in both], [row for _, row in both]
-        yield places, rows
+        yield _in_order(columns, lines)
+
+
+def _in_order(columns: Columns, lines: csv_lines.Lines) -> tuple[Sequence[int], list[Any]]:
+    """Return places and rows of a chunk of CSV, with a problem in the place of each line that is no row."""
+    places = [line - _HEADER_LINES - 1 for line in lines.line.to_pylist()]
+    rows: list[Any] = list(zip(*columns.values(lines.columns), strict=True))
+    if lines.torn:
+        torn = [(line - _HEADER_LINES - 1, _torn(why)) for line, why in lines.torn]
+        both = sorted([*zip(places, rows, strict=True), *torn], key=lambda placed: placed[0])
+        places, rows = [place for place, _ in both], [row for _, row in both]
+    return places, rows
 
 
 def _parquet_chunks(part: Partition, path: Path, columns: Columns) -> Iterator[tuple[Sequence[int], list[Any]]]:
@@ -192,10 +222,7 @@ def _json_pieces(schema: RequestSchema, part: Partition, path: Path, at_once: in
         end = part.end if part.end >= 0 else path.stat().st_size
         placed = ((place, line) for place, line in enumerate(_lines_before(file, end), part.first) if line.strip())
         while some := list(itertools.islice(placed, at_once)):
-            lines = [line.rstrip(b"\r\n") for _, line in some]
-            decoded = _json_lines.decode(schema, b"\n".join(lines), {}, batch=False)
-            assert isinstance(decoded, Records)
-            yield Piece(decoded, [place for place, _ in some], functools.partial(_named_on, lines))
+            yield json_piece(schema, [line.rstrip(b"\r\n") for _, line in some], [place for place, _ in some])
 
 
 def _lines_before(file: Any, end: int) -> Iterator[bytes]:

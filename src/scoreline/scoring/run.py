@@ -43,6 +43,7 @@ class Asked:
     top : of a ranked list the first so many; None: all, in CSV the first
     part_records : records of a partition, at the most; None: as many as fit the app
     anew : drop what an earlier run left
+    features : on Spark, where the feature table is as Parquet; None: in the results folder
     """
 
     input: str
@@ -51,6 +52,7 @@ class Asked:
     top: int | None = None
     part_records: int | None = None
     anew: bool = False
+    features: str | None = None
 
 
 @dataclass
@@ -195,32 +197,27 @@ def _score(
     settings: Settings, setup: Setup, output: Output, partitions: Sequence[Partition], work: Path
 ) -> ScoreReport:
     """Score the partitions that are not done yet."""
-    report = ScoreReport(output.path, parts=len(partitions))
-    todo, done_before = [], 0
-    for partition in partitions:
-        before = output.report(partition)
-        if before is None:
-            todo.append(partition)
-        else:
-            report.total.add(before)
-            report.parts_before += 1
-            done_before += before.records
-    if not todo:
-        return report
-    report.workers = min(plan_workers(settings.workers).workers, len(todo))
-    counts = [partition.records for partition in partitions]
-    total = None if None in counts else sum(count or 0 for count in counts)
-    started = time.monotonic()
-    with Progress("score", total, "records") as progress:
-        progress.advance(done_before)
-        for told in score_all(settings, setup, todo, output.format, work, report.workers):
-            if isinstance(told, Done):
-                output.keep(told.partition, told.built, told.report)
-                report.total.add(told.report)
-                report.scored_now += told.report.records
-            else:
-                progress.advance(told)
-    report.seconds = time.monotonic() - started
+    reports = {partition.name: output.report(partition) for partition in partitions}
+    todo = [partition for partition in partitions if reports[partition.name] is None]
+    report = ScoreReport(output.path, parts=len(partitions), parts_before=len(partitions) - len(todo))
+    if todo:
+        report.workers = min(plan_workers(settings.workers).workers, len(todo))
+        counts = [partition.records for partition in partitions]
+        total = None if None in counts else sum(count or 0 for count in counts)
+        started = time.monotonic()
+        with Progress("score", total, "records") as progress:
+            progress.advance(sum(done.records for done in reports.values() if done is not None))
+            for told in score_all(settings, setup, todo, output.format, work, report.workers):
+                if isinstance(told, Done):
+                    output.keep(told.partition, told.built, told.report)
+                    reports[told.partition.name] = told.report
+                    report.scored_now += told.report.records
+                else:
+                    progress.advance(told)
+        report.seconds = time.monotonic() - started
+    for one in reports.values():  # in the order of the input, whichever came first
+        assert one is not None
+        report.total.add(one)
     return report
 
 

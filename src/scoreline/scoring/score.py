@@ -14,10 +14,9 @@ from scoreline.errors import FeatureError, ScorelineError
 from scoreline.generations.parts import Parts
 from scoreline.predictor import LiveScorer, Options
 from scoreline.scoring.reading import Piece
-from scoreline.serving.answer import score_records
+from scoreline.serving.answer import Scene, score_records
 from scoreline.serving.problems import Problem
 from scoreline.serving.records import Records
-from scoreline.serving.service import Service
 
 _RECORDS_AT_ONCE, _ROWS_AT_ONCE = 2_000, 20_000  # the second where a record is scored against each row of a table
 _FAILED = "a feature function of the app failed, or its predictor; the first failure is told on the screen"
@@ -80,7 +79,7 @@ class Scorer:
     report : what came of all pieces so far
     """
 
-    def __init__(self, service: Service, parts: Parts, file: str, top: int | None = None) -> None:
+    def __init__(self, service: Scene, parts: Parts, file: str, top: int | None = None) -> None:
         self._service, self._parts, self._file = service, parts, file
         self._options = Options(top=top)
         self._decisions = {
@@ -113,8 +112,8 @@ class Scorer:
         self.report.decisions = {name: dict(counter) for name, counter in self._decisions.items()}
         return self.report
 
-    def _failed(self, problem: Problem, place: int, given: Mapping[str, Any]) -> Failed:
-        error = {**problem.at(place).describe(), "file": self._file}
+    def _failed(self, problem: Problem, place: int | None, given: Mapping[str, Any]) -> Failed:
+        error = {**replace(problem, index=place).describe(), "file": self._file}
         self.report.errors += 1
         self.report.first_error = self.report.first_error or f"{self._file}, record {place}: {problem.detail}"
         return Failed(error, given)

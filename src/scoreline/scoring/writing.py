@@ -89,14 +89,11 @@ class JsonLinesWriter:
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Write the entries behind those before."""
-        self._file.write(b"".join([_encode(self._line(entry)) + b"\n" for entry in entries]))
+        self._file.write(b"".join([as_line(entry, self._layout) + b"\n" for entry in entries]))
 
     def close(self) -> None:
         """End the file."""
         self._file.close()
-
-    def _line(self, entry: Entry) -> dict[str, Any]:
-        return {**self._layout.key_of(entry), ERROR: entry.error} if isinstance(entry, Failed) else entry
 
 
 class CsvWriter:
@@ -109,18 +106,11 @@ class CsvWriter:
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Write the entries behind those before."""
-        self._writer.writerows([self._row(entry) for entry in entries])
+        self._writer.writerows([as_cells(entry, self._layout) for entry in entries])
 
     def close(self) -> None:
         """End the file."""
         self._file.close()
-
-    def _row(self, entry: Entry) -> list[Any]:
-        if isinstance(entry, Failed):
-            cells, error = self._layout.echo_of(entry), _encode(entry.error).decode()
-        else:
-            cells, error = self._layout.cells_of(entry), None
-        return [*[_written(cells.get(name)) for name in self._layout.columns], error]
 
 
 class ParquetWriter:
@@ -150,6 +140,20 @@ class ParquetWriter:
         if self._rows:
             self._file.write_table(pa.Table.from_batches(self._waiting), row_group_size=self._rows)
         self._waiting, self._bytes, self._rows = [], 0, 0
+
+
+def as_line(entry: Entry, layout: Layout) -> bytes:
+    """Return an entry as a line of JSON, without its end."""
+    return _encode({**layout.key_of(entry), ERROR: entry.error} if isinstance(entry, Failed) else entry)
+
+
+def as_cells(entry: Entry, layout: Layout) -> list[Any]:
+    """Return an entry as a row of CSV."""
+    if isinstance(entry, Failed):
+        cells, error = layout.echo_of(entry), _encode(entry.error).decode()
+    else:
+        cells, error = layout.cells_of(entry), None
+    return [*[_written(cells.get(name)) for name in layout.columns], error]
 
 
 def as_batch(entries: Sequence[Entry], layout: Layout) -> pa.RecordBatch:

@@ -13,15 +13,25 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from scoreline.app.declaration import App
 from scoreline.app.moments import now_us
 from scoreline.errors import FeatureError, ScorelineError
 from scoreline.generations.parts import Parts
 from scoreline.predictor import InputRow, Missing, NewRow, Options, StoredScorer
-from scoreline.serving.codecs import BY_TYPE, NUMBERS_ALONE, TABLES, Replies, default_type, not_taken, types_given
+from scoreline.serving.codecs import (
+    BY_TYPE,
+    NUMBERS_ALONE,
+    TABLES,
+    Replies,
+    ReplyTables,
+    default_type,
+    not_taken,
+    types_given,
+)
 from scoreline.serving.kinds import SpineRow
 from scoreline.serving.media import choose_reply, parse_type
 from scoreline.serving.problems import MEDIA_TYPE, Problem
-from scoreline.serving.records import Records
+from scoreline.serving.records import Records, RequestSchema
 from scoreline.serving.service import Service
 from scoreline.settings import MOST_PAYLOAD_MB
 
@@ -43,6 +53,25 @@ class Headers(Protocol):
 
     def get(self, name: str, /) -> str | None:
         """Return a header's value, None where there is none."""
+
+
+class Scene(Protocol):
+    """What records are scored for: a `Service`, or what stands for one where there is no state folder."""
+
+    @property
+    def app(self) -> App:
+        """The app."""
+
+    @property
+    def schema(self) -> RequestSchema:
+        """What a record may be."""
+
+    @property
+    def tables(self) -> ReplyTables:
+        """The tables of its replies."""
+
+    def stale(self) -> list[str]:
+        """Return the tables whose age is past their declared limit."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +115,7 @@ def answer(service: Service, method: str, path: str, headers: Headers, body: byt
     return Answer(given.status, given.body, {**given.headers, **_echo(path, headers), "X-Scoreline-Generation": name})
 
 
-def score_records(service: Service, parts: Parts, decoded: Records, options: Options) -> Replies:
+def score_records(service: Scene, parts: Parts, decoded: Records, options: Options) -> Replies:
     """Score the good records; the others keep their problem, in place. Without HTTP too, this is what decides.
 
     Raises
@@ -238,7 +267,7 @@ def _first_of(options: Options, others: Options) -> Options:
     )
 
 
-def _score_placed(service: Service, parts: Parts, decoded: Records, record: SpineRow, options: Options) -> list[Any]:
+def _score_placed(service: Scene, parts: Parts, decoded: Records, record: SpineRow, options: Options) -> list[Any]:
     """Score the one record of a body, by its key or else as a new row: what an order is that was just placed."""
     entries: list[Any] = [Missing(record.key)]
     if not options.live:
@@ -268,7 +297,7 @@ def _score_mixed(parts: Parts, records: Sequence[Any], options: Options) -> list
     ]
 
 
-def _score_new(service: Service, parts: Parts, decoded: Records, entries: list[Any]) -> dict[int, NewRow]:
+def _score_new(service: Scene, parts: Parts, decoded: Records, entries: list[Any]) -> dict[int, NewRow]:
     """Answer those that are not in the table and have more than their key: as new rows, as of their own time.
 
     Returns
@@ -307,7 +336,7 @@ def _explain(
             entries[place] = {**entries[place], "explanation": told}
 
 
-def _not_found(service: Service, missing: Missing, index: int | None) -> Problem:
+def _not_found(service: Scene, missing: Missing, index: int | None) -> Problem:
     spine = service.app.spine.spec
     key = ", ".join(f"{name}={value!r}" for name, value in zip(spine.key, missing.key, strict=True))
     detail = f"no row in table {spine.name} for {key}; keys are compared to the letter"

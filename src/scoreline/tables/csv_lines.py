@@ -58,6 +58,11 @@ def read_header(path: Path) -> list[str]:
             first = file.readline()
     except OSError as error:
         raise TableError(f"{path}: can't be read ({error.strerror})") from error
+    return parse_header(first, str(path))
+
+
+def parse_header(first: bytes, path: str) -> list[str]:
+    """Return the column names in a line that was read already; TableError as `read_header`."""
     if first[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise TableError(f"{path}: is UTF-16; expected UTF-8. Save it as CSV UTF-8.")
     try:
@@ -107,10 +112,10 @@ def read_lines(
             end = block.rfind(b"\n") + 1
             block, carried = block[:end], block[end:]
             if block:
-                yield _split(block, line, fields, wanted)
+                yield split_block(block, line, fields, wanted)
                 line += block.count(b"\n")
         if carried:
-            yield _split(carried + b"\n", line, fields, wanted)
+            yield split_block(carried + b"\n", line, fields, wanted)
 
 
 def read_multiline(path: Path, fields: int, wanted: Sequence[int]) -> Iterator[Lines]:
@@ -151,8 +156,8 @@ def _gather(chunk: Sequence[tuple[int, list[str]]], fields: int, wanted: Sequenc
     return Lines(columns, pa.array([line for line, _ in good], pa.int64()), torn)
 
 
-def _split(block: bytes, first_line: int, fields: int, wanted: Sequence[int]) -> Lines:
-    """Split a block that ends in a newline."""
+def split_block(block: bytes, first_line: int, fields: int, wanted: Sequence[int]) -> Lines:
+    """Split some whole lines, the last of which ends in a newline too."""
     if b"\r\n" in block:
         block = block.replace(b"\r\n", b"\n")
     if (columns := _parse_plain(block, fields, wanted)) is not None:
