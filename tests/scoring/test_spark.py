@@ -162,7 +162,7 @@ def test_an_output_that_is_there_stays_unless_asked(triage, on_spark, spark, tmp
     out, _ = on_spark(triage, triage / "data/orders.csv")
     settings, asked = settings_for(triage, tmp_path / "state"), Asked(str(triage / "data/orders.csv"), str(out))
     before = {path.name for path in out.iterdir()}
-    with pytest.raises(ScorelineError, match="is there already. --anew replaces it"):
+    with pytest.raises(ScorelineError, match=r"is there already\. --anew replaces it"):
         run_on_spark(settings, asked, spark)
     assert {path.name for path in out.iterdir()} == before
 

@@ -95,6 +95,8 @@ def run_on_spark(
 
 def _ship(session: SparkSession, settings: Settings, app: App, work: Path) -> str:
     """Send every machine what scores; return the name that it has there."""
+    from pyspark.errors import PySparkException
+
     artifact = load_artifact(settings.model)
     check_belongs(artifact, app)
     tables: list[Path] = []
@@ -109,7 +111,11 @@ def _ship(session: SparkSession, settings: Settings, app: App, work: Path) -> st
         told = Told([], service.stale(), settings.runtime)
     name, content = pack(settings.app, settings.model, tables, told)
     (work / name).write_bytes(content)
-    session.addArtifacts(str(work / name), archive=True)
+    try:
+        session.addArtifacts(str(work / name), archive=True)
+    except PySparkException as error:  # a run before this one has sent it; its name tells its content
+        if error.getCondition() != "DUPLICATED_ARTIFACT":
+            raise
     return name
 
 
