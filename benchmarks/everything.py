@@ -57,6 +57,7 @@ PARTS = (  # the one list of what there is: add a benchmark here
     Part("store.py", ("--rows", "20000", "--rounds", "1"), 3_600),
     Part("shells.py", ("--seconds", "1", "--rounds", "1", "--orders", "20000"), 1_800, has_page=False),
     Part("placed.py", ("--seconds", "1", "--rounds", "1", "--orders", "20000"), 1_800, has_page=False),
+    Part("score.py", ("--orders", "20000"), 3_600, has_page=False),
     Part("trees.py", ("--classes", "2"), 1_800, has_page=False),
     Part("image_size.py", (), 1_800, has_page=False),  # needs Docker
 )

@@ -6,8 +6,11 @@ Nothing comes to the driver but counts. What scores is shipped to the machines: 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
+import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +27,7 @@ from scoreline.distributed.session import open_session
 from scoreline.errors import ScoringError, SparkError
 from scoreline.features.plan import make_plan
 from scoreline.features.stamp import PARQUET_FILE, check_plan, read_stamp
+from scoreline.files import write_atomically
 from scoreline.generations.ingest import ingestable_tables
 from scoreline.generations.state import StateFolder
 from scoreline.model.artifact import check_belongs, load_artifact
@@ -46,6 +50,9 @@ from scoreline.tables.csv_lines import parse_header
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+_OURS = re.compile(r"^\s*scoreline\.errors\.\w+: (.+)$", re.M)  # of a traceback on a machine of the cluster
+_CAUSE = re.compile(r"^(?!\s*at )(?!Traceback).*(Exception|Error)\b.*:")
+_SHOWN = 500
 _NO_ESCAPE = {"header": "true", "escape": '"', "emptyValue": "", "ignoreLeadingWhiteSpace": "false",
               "ignoreTrailingWhiteSpace": "false"}  # fmt: skip
 
@@ -110,13 +117,22 @@ def _ship(session: SparkSession, settings: Settings, app: App, work: Path) -> st
         tables = sorted((folder / "tables").glob("*.msgpack"))
         told = Told([], service.stale(), settings.runtime)
     name, content = pack(settings.app, settings.model, tables, told)
-    (work / name).write_bytes(content)
+    shipped = _kept() / name
+    write_atomically(shipped, content)
     try:
-        session.addArtifacts(str(work / name), archive=True)
+        session.addArtifacts(str(shipped), archive=True)
     except PySparkException as error:  # a run before this one has sent it; its name tells its content
         if error.getCondition() != "DUPLICATED_ARTIFACT":
             raise
     return name
+
+
+@functools.cache
+def _kept() -> Path:
+    """Return a folder that stays for as long as this process: a machine may join, and fetch, at any time."""
+    folder = tempfile.mkdtemp(prefix="scoreline-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _stale_by_stamp(settings: Settings, app: App) -> list[str]:
@@ -285,12 +301,14 @@ def _counted(app: App) -> list[tuple[str, str]]:
 @contextlib.contextmanager
 def _spoken() -> Iterator[None]:
     """Say what went wrong on the cluster in one line, where Spark's own errors fill a screen."""
+    from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
     try:
         yield
-    except PySparkException as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        ours = [line for line in lines if line.startswith("scoreline.errors.")]
-        told = ours[-1].partition(": ")[2] if ours else lines[0] if lines else type(error).__name__
-        raise (ScoringError(told) if ours else SparkError(f"the work on Spark failed: {told}")) from error
+    except (PySparkException, Py4JError) as error:
+        if ours := _OURS.findall(str(error)):
+            raise ScoringError(ours[0]) from error
+        causes = [line.strip() for line in str(error).splitlines() if _CAUSE.search(line)]
+        told = (causes or [type(error).__name__])[-1]
+        raise SparkError(f"the work on Spark failed: {told[:_SHOWN]}") from error
