@@ -17,6 +17,7 @@ from servers import folders, keys_of, own_predictor, settings_for
 from scoreline.app.load import load_app
 from scoreline.cli.main import run
 from scoreline.errors import ScorelineError
+from scoreline.features.plan import make_plan
 from scoreline.scoring.cluster.run import run_on_spark
 from scoreline.scoring.run import Asked
 from scoreline.tables.read import LINE, read_file
@@ -156,6 +157,22 @@ def test_cells_with_quotes_commas_and_spaces_come_back_as_they_were(odds, score,
         row["error"] = {name: value for name, value in json.loads(row["error"]).items() if name != "index"}
     assert got == expected
     assert [row["applicant_id"] for row in got] == ['a"b', " c, d ", "back\\slash"]
+
+
+@pytest.mark.parametrize("of", ["this app", "another"])
+def test_features_at_an_address_are_taken_where_their_stamp_is_of_the_app(triage, on_spark, tmp_path, of):
+    plan = make_plan(load_app(triage)).digest if of == "this app" else "0" * 64
+    for folder in ("feature", "stamp"):
+        (tmp_path / "built" / folder).mkdir(parents=True)
+    shutil.copy(triage / "results/feature.parquet", tmp_path / "built/feature/part-0.parquet")
+    (tmp_path / "built/stamp/part-0.txt").write_text(json.dumps({"plan": plan}))
+    features = f"file://{tmp_path}/built"
+    if of == "another":
+        with pytest.raises(ScorelineError, match=r"/built: was built by another app\.py"):
+            on_spark(triage, triage / "data/orders.csv", features=features)
+    else:
+        _, report = on_spark(triage, triage / "data/orders.csv", features=features)
+        assert (report.total.records, report.total.errors) == (300, 0)
 
 
 def test_an_output_that_is_there_stays_unless_asked(triage, on_spark, spark, tmp_path):

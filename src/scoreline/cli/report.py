@@ -200,6 +200,6 @@ def score_lines(report: ScoreReport) -> list[str]:
         for decision, count in sorted(decisions.items(), key=lambda item: -item[1]):
             lines.append(f"  {decision:<24} {count:>10,}  {count / total.records:6.1%}")
     if report.scored_now:
-        processes = "1 process" if report.workers == 1 else f"{report.workers} processes"
-        lines.append(f"  {report.per_second:,.0f} records/s over {report.seconds:.1f} s, {processes}")
-    return [*lines, f"  replies in {shown(report.path)}"]
+        where = {0: "on Spark", 1: "1 process"}.get(report.workers, f"{report.workers} processes")
+        lines.append(f"  {report.per_second:,.0f} records/s over {report.seconds:.1f} s, {where}")
+    return [*lines, f"  replies in {report.path}"]

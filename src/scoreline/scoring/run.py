@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scoreline.app.declaration import App
-from scoreline.app.load import load_app
+from scoreline.app.load import load_app, shown
 from scoreline.errors import SettingError
 from scoreline.files import sha256_of
 from scoreline.generations.state import StateFolder
@@ -61,12 +61,14 @@ class ScoreReport:
 
     Attributes
     ----------
+    path : where the replies are, as it is shown
     total : of all parts, those of earlier runs too
     scored_now : records of this run; `seconds` are its own
     parts, parts_before : how many there are; how many an earlier run had done
+    workers : processes; 0 on Spark
     """
 
-    path: Path
+    path: str
     total: PartReport = field(default_factory=PartReport)
     scored_now: int = 0
     seconds: float = 0.0
@@ -199,7 +201,7 @@ def _score(
     """Score the partitions that are not done yet."""
     reports = {partition.name: output.report(partition) for partition in partitions}
     todo = [partition for partition in partitions if reports[partition.name] is None]
-    report = ScoreReport(output.path, parts=len(partitions), parts_before=len(partitions) - len(todo))
+    report = ScoreReport(shown(output.path), parts=len(partitions), parts_before=len(partitions) - len(todo))
     if todo:
         report.workers = min(plan_workers(settings.workers).workers, len(todo))
         counts = [partition.records for partition in partitions]

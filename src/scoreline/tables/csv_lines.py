@@ -58,11 +58,11 @@ def read_header(path: Path) -> list[str]:
             first = file.readline()
     except OSError as error:
         raise TableError(f"{path}: can't be read ({error.strerror})") from error
-    return parse_header(first, str(path))
+    return names_in(first, path)
 
 
-def parse_header(first: bytes, path: str) -> list[str]:
-    """Return the column names in a line that was read already; TableError as `read_header`."""
+def names_in(first: bytes, path: Path | str) -> list[str]:
+    """Return the column names in a first line, as `read_header` does; `path` is for its errors."""
     if first[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise TableError(f"{path}: is UTF-16; expected UTF-8. Save it as CSV UTF-8.")
     try:
@@ -157,7 +157,13 @@ def _gather(chunk: Sequence[tuple[int, list[str]]], fields: int, wanted: Sequenc
 
 
 def split_block(block: bytes, first_line: int, fields: int, wanted: Sequence[int]) -> Lines:
-    """Split some whole lines, the last of which ends in a newline too."""
+    """Split whole lines below the header into rows and torn lines; the block ends in a newline.
+
+    Parameters
+    ----------
+    first_line : the number of the block's first line in its file
+    fields, wanted : as in `read_lines`
+    """
     if b"\r\n" in block:
         block = block.replace(b"\r\n", b"\n")
     if (columns := _parse_plain(block, fields, wanted)) is not None:

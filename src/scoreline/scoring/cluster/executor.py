@@ -26,7 +26,7 @@ from scoreline.scoring.writing import Layout, as_batch, as_cells, as_line
 from scoreline.serving.kinds import SpineRow
 from scoreline.serving.problems import Problem
 from scoreline.serving.records import Records
-from scoreline.tables.csv_lines import parse_header
+from scoreline.tables.csv_lines import names_in
 from scoreline.tables.typed import arrow_type
 
 # Columns beside a record's own: its file, its place there (null where that is not known), and of text files the line
@@ -189,13 +189,13 @@ def _pieces(site: Site, reading: Reading, batches: Iterable[pa.RecordBatch], siz
         return
     table = None
     if reading.format == "csv":
-        table = Columns(site.app, site.schema, parse_header(reading.header, "the input"), "the input")
+        table = Columns(site.app, site.schema, names_in(reading.header, "the input"), "the input")
     for file, lines in _lines(reading, batches, size):
         nowhere: list[Any] = [None] * len(lines)
         if table is None:
             yield file, json_piece(site.schema, lines, nowhere)
         else:
-            fields = len(parse_header(reading.header, file))
+            fields = len(names_in(reading.header, file))
             piece = text_piece(table, fields, lines)
             yield file, Piece(piece.records, [None] * len(piece.places), piece.given)
 

@@ -18,14 +18,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from scoreline.app.declaration import App
 from scoreline.app.heads import RulesHead
 from scoreline.app.load import load_app
 from scoreline.app.moments import now_us
 from scoreline.app.reply import Decision
-from scoreline.distributed.session import open_session
+from scoreline.distributed.session import open_session, take_session
 from scoreline.errors import ScoringError, SparkError
-from scoreline.features.plan import make_plan
+from scoreline.features.plan import Plan, make_plan
 from scoreline.features.stamp import PARQUET_FILE, check_plan, read_stamp
 from scoreline.files import write_atomically
 from scoreline.generations.ingest import ingestable_tables
@@ -45,7 +47,7 @@ from scoreline.serving.service import Service
 from scoreline.serving.start import open_generation
 from scoreline.settings import Settings
 from scoreline.tables import parquet
-from scoreline.tables.csv_lines import parse_header
+from scoreline.tables.csv_lines import names_in
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 _OURS = re.compile(r"^\s*scoreline\.errors\.\w+: (.+)$", re.M)  # of a traceback on a machine of the cluster
 _CAUSE = re.compile(r"^(?!\s*at )(?!Traceback).*(Exception|Error)\b.*:")
 _SHOWN = 500
+_STAMP, _FEATURES = "stamp", "feature"  # folders of what `feature --output` writes
 _NO_ESCAPE = {"header": "true", "escape": '"', "emptyValue": "", "ignoreLeadingWhiteSpace": "false",
               "ignoreTrailingWhiteSpace": "false"}  # fmt: skip
 
@@ -90,7 +93,11 @@ def run_on_spark(
         Input, model or features can't be used, the output is there already, or the work failed.
     """
     app = load_app(settings.app)
-    session = session or open_session(settings.master, name=f"scoreline score: {app.name}")
+    if session is None:
+        session = open_session(settings.master, name=f"scoreline score {app.name}")
+    else:
+        session = take_session(session)
+    asked = replace(asked, input=address_of(asked.input), output=address_of(asked.output))
     with _spoken(), tempfile.TemporaryDirectory(prefix="scoreline-") as work:
         archive = _ship(session, settings, app, Path(work))
         found = _open_input(session, app, asked, archive, say)
@@ -98,6 +105,19 @@ def run_on_spark(
         layout = Layout(app, request=writing.request, inputs=writing.inputs)
         scored = _scored(session, settings, asked, app, found, writing, layout)
         return _write(session, app, asked, scored, writing.format)
+
+
+def address_of(text: str) -> str:
+    """Return a path as Spark takes it, whatever its own default is; Amazon's `s3://` by the name that Hadoop gives it.
+
+    Examples
+    --------
+    >>> address_of("/data/orders"), address_of("hdfs://host/orders"), address_of("s3://shop/orders/")
+    ('file:///data/orders', 'hdfs://host/orders', 's3a://shop/orders/')
+    """
+    if "://" not in text:
+        return f"file://{Path(text).resolve()}"
+    return re.sub("^s3://", "s3a://", text)
 
 
 def _ship(session: SparkSession, settings: Settings, app: App, work: Path) -> str:
@@ -168,7 +188,7 @@ def _open_input(session: SparkSession, app: App, asked: Asked, archive: str, say
         if format == "csv":
             first = lines.text(files[0]).first()
             header = (first[0] if first else "").encode()
-            columns_or_none = Columns(app, schema, parse_header(header, files[0]), asked.input)
+            columns_or_none = Columns(app, schema, names_in(header, files[0]), asked.input)
         block = col("_metadata.file_block_start").alias(BLOCK)
         rows = lines.text(asked.input).select(col("value").cast("binary").alias(LINE), path, block)
         reading = Reading(archive, format, header)
@@ -232,12 +252,27 @@ def _features(session: SparkSession, settings: Settings, asked: Asked, app: App)
     where = asked.features
     if where is None:
         check_plan(read_stamp(settings.results), plan, settings.results)
-        where = str((settings.results / PARQUET_FILE).resolve())
+        where = address_of(str(settings.results / PARQUET_FILE))
+    else:
+        where = _built_at(session, address_of(where), plan)
     table = session.read.parquet(where)
     _check_features(table, plan.columns, where)
     keys = [col(name).alias(f"{KEY}{name}") for name in app.spine.spec.key]
     columns = [col(name).alias(f"{FEATURE}{number:04d}") for number, name in enumerate(plan.columns)]
     return table.select(lit(0).alias(executor.SALT), *keys, *columns, lit(True).alias(FOUND))
+
+
+def _built_at(session: SparkSession, address: str, plan: Plan) -> str:
+    """Return where the rows are: in `feature/` beside the stamp of `feature --output`, else at the address itself."""
+    from pyspark.errors import AnalysisException
+
+    try:
+        line = session.read.text(f"{address}/{_STAMP}").first()
+    except AnalysisException:  # a table that something else wrote
+        return address
+    if line is None or msgspec.json.decode(line[0]).get("plan") != plan.digest:
+        raise ScoringError(f"{address}: was built by another app.py. Run `scoreline feature` again.")
+    return f"{address}/{_FEATURES}"
 
 
 def _check_features(table: DataFrame, columns: Mapping[str, Any], where: str) -> None:
@@ -284,7 +319,7 @@ def _write(session: SparkSession, app: App, asked: Asked, scored: DataFrame, for
         if got[f"d{number}"]:
             decisions.setdefault(name, {})[value] = got[f"d{number}"]
     total = PartReport(got["records"], got["errors"], decisions=decisions)
-    return ScoreReport(Path(asked.output), total, got["records"], time.monotonic() - started)
+    return ScoreReport(asked.output, total, got["records"], time.monotonic() - started)
 
 
 def _counted(app: App) -> list[tuple[str, str]]:
