@@ -52,3 +52,8 @@ def test_what_answers_requests_needs_no_model_library_and_no_engine():
 def test_a_folder_as_source_needs_no_library_of_aws():
     loaded = modules_after("from scoreline.tables.fetch import open_source; open_source('/nowhere', None)")
     assert loaded & {"boto3", "botocore", "urllib3"} == set()
+
+
+def test_scoring_a_batch_loads_neither_spark_nor_what_its_input_does_not_need():
+    loaded = modules_after("import scoreline.cli.score, scoreline.scoring.run, scoreline.scoring.worker")
+    assert loaded & {"pyspark", "py4j", "pandas", "redis", "boto3", "sklearn", "skops", "treelite", "duckdb"} == set()

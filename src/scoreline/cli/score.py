@@ -28,7 +28,7 @@ from scoreline.settings import Settings
 @click.option("--top", type=click.IntRange(1), default=None, help="Of a ranked list the first so many. Default: all.")
 @click.option(
     "--part-records", type=click.IntRange(1), default=None,
-    help="Records of a partition, at the most. Default: 200,000; 2,000 where each is scored against a table.",
+    help="Records of a partition, at the most. Default: 100,000; 2,000 where each is scored against a table.",
 )  # fmt: skip
 @click.option(
     "--features", default=None,

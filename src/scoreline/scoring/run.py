@@ -28,7 +28,7 @@ from scoreline.serving.service import OWN_PREDICTOR
 from scoreline.serving.start import open_generation
 from scoreline.settings import Settings
 
-PART_RECORDS, PART_RECORDS_EACH = 200_000, 2_000  # the second where a record is scored against each row of a table
+PART_RECORDS, PART_RECORDS_EACH = 100_000, 2_000  # the second where a record is scored against each row of a table
 _STATE = "state"
 
 
