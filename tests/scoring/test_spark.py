@@ -119,6 +119,19 @@ def test_bad_records_cost_their_own_rows_and_are_counted(triage, score, on_spark
     assert (report.total.records, report.total.errors) == (6, 4)
 
 
+def test_a_key_that_is_not_in_the_table_is_404_and_never_another_row(triage, score, on_spark, tmp_path):
+    known = keys_of(triage)[0]
+    keys = [known, known | {"zip_code": "nowhere"}, known | {"order_id": known["order_id"] + " "}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(key) + "\n" for key in keys))
+    out, report = on_spark(triage, tmp_path / "in.jsonl", format="jsonl")
+    expected = alone(score, triage, tmp_path / "in.jsonl", tmp_path / "one.jsonl")
+    for line in expected:
+        line.get("error", {}).pop("index", None)
+    assert by_first([json.loads(line) for line in text_of(out).splitlines()]) == by_first(expected)
+    assert [line["error"]["status"] for line in expected if "error" in line] == [404, 404]
+    assert (report.total.records, report.total.errors) == (3, 2)
+
+
 def test_a_bad_row_of_parquet_says_its_place(triage, on_spark, tmp_path):
     keys = keys_of(triage)[:4]
     columns = {name: [key[name] for key in keys] for name in keys[0]}
