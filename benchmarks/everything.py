@@ -59,6 +59,7 @@ PARTS = (  # the one list of what there is: add a benchmark here
     Part("shells.py", ("--seconds", "1", "--rounds", "1", "--orders", "20000"), 1_800, has_page=False),
     Part("placed.py", ("--seconds", "1", "--rounds", "1", "--orders", "20000"), 1_800, has_page=False),
     Part("networked.py", ("--seconds", "1", "--rounds", "1", "--orders", "20000"), 1_800, has_page=False),  # Redis
+    Part("score.py", ("--orders", "20000"), 3_600, has_page=False),
     Part("trees.py", ("--classes", "2"), 1_800, has_page=False),
     Part("image_size.py", (), 1_800, has_page=False),  # needs Docker
 )

@@ -64,3 +64,8 @@ def test_the_engine_of_one_machine_needs_nothing_of_spark():
     loaded = modules_after("import scoreline.cli.main, scoreline.cli.feature, scoreline.features.build")
     assert "duckdb" in loaded
     assert loaded & {"pyspark", "py4j", "pandas"} == set()
+
+
+def test_scoring_a_batch_loads_neither_spark_nor_what_its_input_does_not_need():
+    loaded = modules_after("import scoreline.cli.score, scoreline.scoring.run, scoreline.scoring.worker")
+    assert loaded & {"pyspark", "py4j", "pandas", "redis", "boto3", "sklearn", "skops", "treelite", "duckdb"} == set()

@@ -23,7 +23,7 @@ KEY = ("order_id", "customer_id", "sku_code", "zip_code")
 SEED = 1
 LIST_ROWS, CORPUS = 1_000, 200
 BUILD_S = 1_800
-_AT_SERVING = ("serving", "inference", "cli")  # rooms of the package that nothing on disk is made by
+_AT_SERVING = ("serving", "inference", "scoring", "cli")  # rooms of the package that nothing on disk is made by
 
 
 class PrepareError(RuntimeError):

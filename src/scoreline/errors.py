@@ -74,6 +74,10 @@ class InferenceError(ScorelineError, RuntimeError):
     """The batch client could not do its work."""
 
 
+class ScoringError(ScorelineError, RuntimeError):
+    """Batch scoring without a server could not do its work."""
+
+
 class SparkError(ScorelineError, RuntimeError):
     """Spark can't be started or reached, or its work failed."""
 

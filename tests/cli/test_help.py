@@ -14,8 +14,8 @@ from scoreline.cli.main import scoreline
 from scoreline.settings import SETTINGS
 
 COMMANDS = [
-    "check", "feature", "train", "serve", "inference", "up", "ingest", "explain", "parity", "refresh", "status",
-    "rollback", "package", "build", "eject", "push", "deploy", "doctor",
+    "check", "feature", "train", "serve", "inference", "up", "score", "ingest", "explain", "parity", "refresh",
+    "status", "rollback", "package", "build", "eject", "push", "deploy", "doctor",
 ]  # fmt: skip
 EXECUTABLE = Path(sys.executable).with_name("scoreline")
 VARIABLES = {setting.name: setting.variables for setting in SETTINGS}
@@ -57,6 +57,7 @@ def test_only_what_is_asked_for_once_has_no_variable():
         *(("package", "out"), ("package", "more"), ("package", "dry_run")),
         *(("build", name) for name in ("tag", "base", "platform", "dry_run")),
         ("eject", "force"),
+        *(("score", name) for name in ("input", "output", "format", "top", "part_records", "features", "anew")),
         *(("push", name) for name in ("repository", "image", "platform", "registry")),
         *(("push", name) for name in ("no_build", "unchecked", "dry_run")),
         *(

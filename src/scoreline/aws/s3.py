@@ -24,7 +24,7 @@ _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempt
 _CHUNK_BYTES = 1 << 18
 _BUCKET = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
-_OPERATION = "GetObject"
+_OPERATIONS = ("GetObject", "ListObjectsV2")
 _OTHER_REGION = {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"}
 _NO_OBJECT = "NoSuchKey"
 _UNCHANGED = "304"
@@ -110,6 +110,25 @@ class S3Folder:
             self.close()  # so that credentials and settings that were put right count at the next use
             raise
 
+    def names(self) -> list[tuple[str, str]]:
+        """Return name and ETag of the objects right in the folder, in the order of their names.
+
+        Raises
+        ------
+        SourceAwayError
+            S3 could not be asked, or refused to answer.
+        """
+        try:
+            pages = self._connected().get_paginator("list_objects_v2")
+            wanted = {"Bucket": self._bucket, "Prefix": self._prefix, "Delimiter": "/"}
+            found = [one for page in pages.paginate(**wanted) for one in page.get("Contents", ())]
+        except aws.ClientError as error:
+            raise SourceAwayError(f"{self.where}: {self._refusal(error)}") from error
+        except (aws.BotoCoreError, ValueError) as error:
+            raise SourceAwayError(f"{self.where}: {self._failure(error)}") from error
+        named = [(one["Key"][len(self._prefix) :], one["ETag"].strip('"')) for one in found]
+        return sorted((name, etag) for name, etag in named if name)
+
     def _get_first(self, names: Sequence[str], known_etag: str | None) -> tuple[str, Any] | None:
         condition = {"IfNoneMatch": f'"{known_etag}"'} if known_etag else {}
         for name in names:
@@ -151,7 +170,7 @@ class S3Folder:
         metadata: Any = refused.response.get("ResponseMetadata", {})
         code, status = error.get("Code", ""), metadata.get("HTTPStatusCode", 0)
         came = f"{refused.operation_name} was answered with {status}{'' if code == str(status) else f' {code}'}"
-        if refused.operation_name != _OPERATION:  # a role has to be assumed first
+        if refused.operation_name not in _OPERATIONS:  # a role has to be assumed first
             return f"AWS credentials could not be fetched. Check the role or the profile. ({came})"
         if code == "NoSuchBucket":
             return f"there is no bucket '{self._bucket}' at {self._endpoint()}. Check its name. ({came})"

@@ -25,6 +25,7 @@ from scoreline.cli.options import Terminated
 from scoreline.cli.package import package
 from scoreline.cli.parity import parity
 from scoreline.cli.push import push
+from scoreline.cli.score import score
 from scoreline.cli.serve import serve
 from scoreline.cli.train import train
 from scoreline.cli.up import up
@@ -60,7 +61,7 @@ def scoreline() -> None:
 
 _COMMANDS = (
     *(check, feature, train, serve, inference, up),
-    *(ingest, explain, parity, refresh, status, rollback),
+    *(score, ingest, explain, parity, refresh, status, rollback),
     *(package, build, eject, push, deploy, doctor),
 )
 for command in _COMMANDS:

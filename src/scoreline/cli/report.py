@@ -12,6 +12,7 @@ from scoreline.inference.run import InferenceReport
 from scoreline.model.classes import ClassMetrics
 from scoreline.model.evaluate import Metrics
 from scoreline.model.train import TrainReport
+from scoreline.scoring.run import ScoreReport
 
 _SHOWN = 5
 
@@ -209,3 +210,22 @@ def inference_lines(report: InferenceReport) -> list[str]:
     lines += [f"  warning: {label}: not counted, its function failed: {why}" for label, why in report.uncounted.items()]
     lines.append(f"  {report.per_second:,.0f} requests/s over {report.seconds:.1f} s")
     return [*lines, f"  results in {shown(report.path)}"]
+
+
+def score_lines(report: ScoreReport) -> list[str]:
+    """Say how many records were scored, how they were decided and how fast."""
+    total = report.total
+    lines = ["score", f"  {total.records - total.errors:,} records scored, {total.errors:,} errors"]
+    if report.parts_before:
+        lines.append(f"  {report.parts_before:,} of {report.parts:,} parts were done before")
+    if total.errors:
+        lines.append(f"  the first error: {total.first_error}")
+    if total.failure:
+        lines.append(f"  the app's own code failed: {total.failure}")
+    for decisions in total.decisions.values():
+        for decision, count in sorted(decisions.items(), key=lambda item: -item[1]):
+            lines.append(f"  {decision:<24} {count:>10,}  {count / total.records:6.1%}")
+    if report.scored_now:
+        where = {0: "on Spark", 1: "1 process"}.get(report.workers, f"{report.workers} processes")
+        lines.append(f"  {report.per_second:,.0f} records/s over {report.seconds:.1f} s, {where}")
+    return [*lines, f"  replies in {report.path}"]

@@ -105,6 +105,11 @@ class LiveScorer:
                 replies[place]["explanation"] = self._explain_row(record, level)
         return replies
 
+    @property
+    def rows_each(self) -> int:
+        """How many rows of the reference table a record is scored against; 0 where it is one row itself."""
+        return 0 if self._each is None else self._each.rows
+
     def of_all_rows(self) -> LiveScorer:
         """Return a scorer that leaves out no row of the reference table, whatever `where` says."""
         other = copy.copy(self)

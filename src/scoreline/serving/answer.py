@@ -13,15 +13,25 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from scoreline.app.declaration import App
 from scoreline.app.moments import now_us
 from scoreline.errors import FeatureError, ScorelineError, StoreAwayError, StoreLostError
 from scoreline.generations.parts import Parts
 from scoreline.predictor import InputRow, Missing, NewRow, Options, StoredScorer
-from scoreline.serving.codecs import BY_TYPE, NUMBERS_ALONE, TABLES, Replies, default_type, not_taken, types_given
+from scoreline.serving.codecs import (
+    BY_TYPE,
+    NUMBERS_ALONE,
+    TABLES,
+    Replies,
+    ReplyTables,
+    default_type,
+    not_taken,
+    types_given,
+)
 from scoreline.serving.kinds import SpineRow
 from scoreline.serving.media import choose_reply, parse_type
 from scoreline.serving.problems import MEDIA_TYPE, Problem
-from scoreline.serving.records import Records
+from scoreline.serving.records import Records, RequestSchema
 from scoreline.serving.service import Service
 from scoreline.settings import MOST_PAYLOAD_MB
 
@@ -43,6 +53,25 @@ class Headers(Protocol):
 
     def get(self, name: str, /) -> str | None:
         """Return a header's value, None where there is none."""
+
+
+class Scene(Protocol):
+    """What records are scored for: a `Service`, or what stands for one where there is no state folder."""
+
+    @property
+    def app(self) -> App:
+        """The app."""
+
+    @property
+    def schema(self) -> RequestSchema:
+        """What a record may be."""
+
+    @property
+    def tables(self) -> ReplyTables:
+        """The tables of its replies."""
+
+    def stale(self) -> list[str]:
+        """Return the tables whose age is past their declared limit."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +113,40 @@ def answer(service: Service, method: str, path: str, headers: Headers, body: byt
         _log.error("failed%s: %s\n%s", _inference_id(headers), type(error).__name__, where)
         given = _problem(Problem(500, "internal", "an unexpected error; the server's log says where"))
     return Answer(given.status, given.body, {**given.headers, **_echo(path, headers), "X-Scoreline-Generation": name})
+
+
+def score_records(
+    service: Scene, parts: Parts, decoded: Records, options: Options, now: int | None = None
+) -> Replies:
+    """Score the good records; the others keep their problem, in place. Without HTTP too, this is what decides.
+
+    Parameters
+    ----------
+    now : the time of new rows that have none, in microseconds; None: this moment
+
+    Raises
+    ------
+    FeatureError
+        A feature function of the app fails on one of them.
+    StoreAwayError
+        The networked store can't be asked.
+    """
+    records, now = decoded.records, now_us() if now is None else now
+    of_inputs: frozenset[int] = frozenset()
+    entries: list[Any]
+    if _EXCEPTIONS.isdisjoint(map(type, records)) and not options.explain:
+        entries = cast(Any, parts.scorer.score(cast(Any, records), options))
+    elif len(records) == 1 and type(records[0]) is SpineRow and not (options.explain or records[0].asks_why):
+        entries = _score_placed(service, parts, decoded, records[0], options, now)
+    else:
+        of_inputs = _places_of_inputs(decoded)
+        entries = _score_mixed(parts, records, options)
+        new = _score_new(service, parts, decoded, entries, now)
+        _explain(parts, records, entries, new, options)
+    for index, entry in enumerate(entries):
+        if type(entry) is Missing:
+            entries[index] = _not_found(service, entry, index if decoded.is_list else None)
+    return Replies(entries, decoded.shape, service.tables, service.stale(), of_inputs)
 
 
 def _echo(path: str, headers: Headers) -> dict[str, str]:
@@ -214,39 +277,16 @@ def _first_of(options: Options, others: Options) -> Options:
 
 
 def _score(service: Service, parts: Parts, decoded: Records, options: Options) -> Replies:
-    """Score the good records; the others keep their problem, in place."""
+    """Score the records of a request; where the networked store is away, what needs none of it."""
+    if not service.is_networked:
+        return score_records(service, parts, decoded, options)
     try:
-        if not service.is_networked:
-            entries, of_inputs = _entries(service, parts, decoded, options, now_us())
-        else:
-            with service.asked_ahead(parts, decoded.records, options) as now:
-                entries, of_inputs = _entries(service, parts, decoded, options, now)
+        with service.asked_ahead(parts, decoded.records, options) as now:
+            return score_records(service, parts, decoded, options, now)
     except StoreAwayError as error:
         service.note_away(error)
         entries, of_inputs = _without_store(parts, decoded, _store_away(error))
-    for index, entry in enumerate(entries):
-        if type(entry) is Missing:
-            entries[index] = _not_found(service, entry, index if decoded.is_list else None)
-    return Replies(entries, decoded.shape, service.tables, service.stale(), of_inputs)
-
-
-def _entries(
-    service: Service, parts: Parts, decoded: Records, options: Options, now: int
-) -> tuple[list[Any], frozenset[int]]:
-    """Return a reply, a problem or what is missing for each record, and the places of those that are inputs."""
-    records = decoded.records
-    of_inputs: frozenset[int] = frozenset()
-    entries: list[Any]
-    if _EXCEPTIONS.isdisjoint(map(type, records)) and not options.explain:
-        entries = cast(Any, parts.scorer.score(cast(Any, records), options))
-    elif len(records) == 1 and type(records[0]) is SpineRow and not (options.explain or records[0].asks_why):
-        entries = _score_placed(service, parts, decoded, records[0], options, now)
-    else:
-        of_inputs = _places_of_inputs(decoded)
-        entries = _score_mixed(parts, records, options)
-        new = _score_new(service, parts, decoded, entries, now)
-        _explain(parts, records, entries, new, options)
-    return entries, of_inputs
+        return Replies(entries, decoded.shape, service.tables, service.stale(), of_inputs)
 
 
 def _places_of_inputs(decoded: Records) -> frozenset[int]:
@@ -275,7 +315,7 @@ def _store_away(error: StoreAwayError) -> Problem:
 
 
 def _score_placed(
-    service: Service, parts: Parts, decoded: Records, record: SpineRow, options: Options, now: int
+    service: Scene, parts: Parts, decoded: Records, record: SpineRow, options: Options, now: int
 ) -> list[Any]:
     """Score the one record of a body, by its key or else as a new row: what an order is that was just placed."""
     scorer, schema = cast(StoredScorer, parts.scorer), service.schema.new_rows
@@ -306,7 +346,7 @@ def _score_mixed(parts: Parts, records: Sequence[Any], options: Options) -> list
     ]
 
 
-def _score_new(service: Service, parts: Parts, decoded: Records, entries: list[Any], now: int) -> dict[int, NewRow]:
+def _score_new(service: Scene, parts: Parts, decoded: Records, entries: list[Any], now: int) -> dict[int, NewRow]:
     """Answer those that are not in the table and have more than their key: as new rows, as of their own time.
 
     Returns
@@ -345,7 +385,7 @@ def _explain(
             entries[place] = {**entries[place], "explanation": told}
 
 
-def _not_found(service: Service, missing: Missing, index: int | None) -> Problem:
+def _not_found(service: Scene, missing: Missing, index: int | None) -> Problem:
     spine = service.app.spine.spec
     key = ", ".join(f"{name}={value!r}" for name, value in zip(spine.key, missing.key, strict=True))
     detail = f"no row in table {spine.name} for {key}; keys are compared to the letter"

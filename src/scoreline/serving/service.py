@@ -50,6 +50,7 @@ class Service:
     Parameters
     ----------
     state : where generations are published; the newest is loaded at once
+    events : the folder with the event log, where that is not the state folder
 
     Raises
     ------
@@ -57,7 +58,7 @@ class Service:
         Nothing is published, or it does not fit the app.
     """
 
-    def __init__(self, app: App, settings: Settings, state: StateFolder) -> None:
+    def __init__(self, app: App, settings: Settings, state: StateFolder, events: Path | None = None) -> None:
         self.app = app
         self.schema = schema_of(app)
         self.taken = types_taken(self.schema)
@@ -82,7 +83,7 @@ class Service:
         self._document: tuple[str, bytes] = ("", b"")
         self._said_away = float("-inf")
         self._link = open_link(settings) if app.declared_request is None else None
-        self._events = None if self.schema.new_rows is None else _events_of(app, state, self._link)
+        self._events = None if self.schema.new_rows is None else _events_of(app, events or state.path, self._link)
         self._parts = self._load(None)
 
     def current(self) -> Parts:
@@ -221,8 +222,8 @@ class Service:
             timer.cancel()
 
 
-def _events_of(app: App, state: StateFolder, link: Link | None) -> Events:
-    return event_log(state.path) if link is None else NetworkedEvents(link, Names(app.name))
+def _events_of(app: App, folder: Path, link: Link | None) -> Events:
+    return event_log(folder) if link is None else NetworkedEvents(link, Names(app.name))
 
 
 def _default_accept(settings: Settings, given: tuple[str, ...]) -> str | None:

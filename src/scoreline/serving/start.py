@@ -46,11 +46,15 @@ def make_builder(settings: Settings, app: App, state: StateFolder) -> Builder:
     )
 
 
-def open_generation(settings: Settings, say: Callable[[str], None]) -> RefreshReport:
+def open_generation(settings: Settings, say: Callable[[str], None], *, verb: str = "serve") -> RefreshReport:
     """Verify model, feature table and reference tables, and publish them unless they are published already.
 
     Where the source of a reference table gives no good file, the copy of the last generation is
     taken, and said so.
+
+    Parameters
+    ----------
+    verb : who says so
 
     Raises
     ------
@@ -66,7 +70,7 @@ def open_generation(settings: Settings, say: Callable[[str], None]) -> RefreshRe
             raise
         raise type(error)(_TO_AN_APP.sub(f". {MEND_PACKAGE}", str(error))) from error
     for note in report.notes:
-        say(f"serve: {note}")
+        say(f"{verb}: {note}")
     return report
 
 

@@ -81,18 +81,33 @@ def names_in(first: bytes, path: Path | str) -> list[str]:
         raise TableError(f"{path}, line 1: can't be read as column names ({error})") from error
 
 
-def read_lines(path: Path, fields: int, wanted: Sequence[int], chunk_bytes: int = CHUNK_BYTES) -> Iterator[Lines]:
+@dataclass(frozen=True)
+class Span:
+    """Some lines of a file: from which byte to which, and the number of the first."""
+
+    begin: int
+    end: int
+    line: int
+
+
+def read_lines(
+    path: Path, fields: int, wanted: Sequence[int], chunk_bytes: int = CHUNK_BYTES, span: Span | None = None
+) -> Iterator[Lines]:
     """Read all lines below the header in chunks, in the order of the file, in bounded memory.
 
     Parameters
     ----------
     fields : how many fields a line has
     wanted : positions of the columns to give
+    span : read these lines alone; None: all below the header
     """
     with path.open("rb") as file:
-        file.readline()
-        line, carried = 2, b""
-        while block := file.read(chunk_bytes):
+        if span is None:
+            file.readline()
+        else:
+            file.seek(span.begin)
+        line, carried = 2 if span is None else span.line, b""
+        while block := file.read(chunk_bytes if span is None else min(chunk_bytes, span.end - file.tell())):
             block = carried + block
             end = block.rfind(b"\n") + 1
             block, carried = block[:end], block[end:]
