@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help up test check lint clients format bench clean lock sample
+.PHONY: help up test check lint spark clients format bench clean lock sample
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,8 @@ lint: $(VENV)/.ready-dev  ## lint, types and import directions alone
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports > .import-linter.log 2>&1 || { cat .import-linter.log; exit 1; }
+
+spark: $(VENV)/.ready-spark  ## install Spark, for its tests; they need Java 17 or newer too
 
 clients: .clients/.ready  ## client libraries that tests run: SageMaker's SDK and MLflow, half a gigabyte
 
@@ -51,6 +53,8 @@ lock: $(VENV)/.ready-dev  ## resolve the dependencies anew into the lock files
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' -c requirements.lock pyproject.toml --extra build --extra dev -o requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--custom-compile-command 'make lock' -c requirements-dev.lock pyproject.toml --extra spark -o requirements-spark.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' tests/clients/requirements.in -o tests/clients/requirements.lock
 
 # Apart from the rest, since the SDK holds other packages back.
@@ -71,6 +75,12 @@ $(VENV)/.ready: $(VENV)/bin/python requirements.lock pyproject.toml src/scorelin
 	@echo "installing what Scoreline needs (once)"
 	@$(PIP) install --require-hashes --only-binary :all: -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Apart from the rest, since pyspark is half a gigabyte, has no wheel, and needs a Java that PyPI can't bring.
+$(VENV)/.ready-spark: $(VENV)/.ready-dev requirements-spark.lock
+	@echo "installing Spark (once)"
+	@$(PIP) install --require-hashes --only-binary :all: --no-binary pyspark --no-build-isolation -r requirements-spark.lock
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.lock
