@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     "--format", "file_format", type=click.Choice(["parquet", "csv"]), help="What --output gets. Default: parquet."
 )
 @click.option("--publish", is_flag=True, help="Then publish them in the networked store that SCORELINE_STORE names.")
-def feature(
-    settings: Settings, source: str | None, output: str | None, file_format: str | None, publish: bool
-) -> None:
+def feature(settings: Settings, source: str | None, output: str | None, file_format: str | None, publish: bool) -> None:
     """Build point-in-time features from the raw tables.
 
     Writes feature.csv, feature.parquet and the online store to the results folder; rows that can't

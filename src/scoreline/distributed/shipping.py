@@ -65,7 +65,7 @@ def send_by_value(folder: Path) -> None:
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
         if file and Path(file).resolve().is_relative_to(inside):
-            cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
+            cloudpickle.register_pickle_by_value(module)
 
 
 def _ask(session: SparkSession) -> list[_Found]:

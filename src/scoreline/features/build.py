@@ -19,7 +19,7 @@ from scoreline.app.declaration import App
 from scoreline.errors import TableError
 from scoreline.features.arrays import apply_functions
 from scoreline.features.engines.embedded import EmbeddedEngine
-from scoreline.features.engines.interface import Engine, Load
+from scoreline.features.engines.interface import Load
 from scoreline.features.engines.loads import TableLoad
 from scoreline.features.history import History, arrivals
 from scoreline.features.plan import Plan, make_plan

@@ -115,9 +115,7 @@ def answer(service: Service, method: str, path: str, headers: Headers, body: byt
     return Answer(given.status, given.body, {**given.headers, **_echo(path, headers), "X-Scoreline-Generation": name})
 
 
-def score_records(
-    service: Scene, parts: Parts, decoded: Records, options: Options, now: int | None = None
-) -> Replies:
+def score_records(service: Scene, parts: Parts, decoded: Records, options: Options, now: int | None = None) -> Replies:
     """Score the good records; the others keep their problem, in place. Without HTTP too, this is what decides.
 
     Parameters

@@ -13,9 +13,9 @@ from pyspark.sql import Column as Expression
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from scoreline.app.moments import now_us
 from scoreline.app.columns import Category
 from scoreline.app.features import Feature, Latest, Lookup
+from scoreline.app.moments import now_us
 from scoreline.app.table import Column, TableSpec
 from scoreline.distributed.trouble import translated
 from scoreline.features.engines.distributed import asof
