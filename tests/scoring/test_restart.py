@@ -131,6 +131,15 @@ def test_a_folder_with_files_of_somebody_else_is_left_alone(triage, score, tmp_p
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["photo.jpg"]
 
 
+@pytest.mark.parametrize("name", ["out", "out.csv"])
+def test_a_run_that_could_not_begin_leaves_nothing(own_triage, score, tmp_path, name):
+    shutil.rmtree(own_triage / "results")
+    (tmp_path / "there").mkdir()
+    ran = score(own_triage, own_triage / "data/orders.csv", tmp_path / "there" / name)
+    assert (ran.code, "Run `scoreline feature` first." in ran.err) == (1, True)
+    assert list((tmp_path / "there").iterdir()) == []
+
+
 def test_nothing_is_published_to_a_server_of_the_app(own_triage, score, tmp_path):
     assert score(own_triage, own_triage / "data/orders.csv", tmp_path / "out.csv").code == 0
     assert not (own_triage / "state").exists()

@@ -53,6 +53,8 @@ def test_parquet_has_the_same_values_and_none_besides(served, score, tmp_path):
     app, _, records, answered = served
     assert score(app, records, tmp_path / "out.parquet", "--part-records", 37).code == 0
     assert rows_of(tmp_path / "out.parquet") == [without_nulls(line) for line in lines_of(answered)]
+    names = [*lines_of(answered)[0], "error"]
+    assert [name for name in pq.read_schema(tmp_path / "out.parquet").names if name != "stale"] == names
 
 
 def test_csv_has_the_cells_of_a_csv_reply(served, score, tmp_path):

@@ -111,6 +111,10 @@ class Output:
                 yield work
             finally:
                 shutil.rmtree(work, ignore_errors=True)
+                if not (self.folder / MANIFEST_FILE).exists():  # nothing was begun: leave nothing
+                    (self.folder / _LOCK).unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):  # it was there before
+                        self.folder.rmdir()
 
     def begin(self, scored: Scored, *, anew: bool) -> None:
         """Make the folder ready for parts of this content; those that are here stay if they are of the same.
