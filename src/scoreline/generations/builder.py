@@ -212,7 +212,8 @@ class Builder:
         if self._online is None:
             return
         current, publication = self._state.current(), self._online.publications.current()
-        if publication is not None and (current is None or current.store != publication.digest):
+        is_new = publication is not None and (current is None or current.store != publication.digest)
+        if is_new and self._state.pinned is None:
             self.refresh("poll")
         else:
             self._keep_store(current)
