@@ -35,7 +35,9 @@ def redis(redis_server):
 
 
 def find_server() -> str | None:
-    """Return the program: the system's, which has TLS, else the one that a package of PyPI brings."""
+    """Return the program: that of REDIS_SERVER, else the system's, which has TLS, else the one that PyPI brings."""
+    if named := os.environ.get("REDIS_SERVER"):
+        return named
     venv = str(Path(sys.executable).parent)
     others = os.pathsep.join(folder for folder in _SYSTEM.split(":") if folder != venv)
     for name in ("redis-server", "valkey-server"):
@@ -163,6 +165,10 @@ class RedisServer:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on, low enough for a server in cluster mode to add 10,000 to it."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port <= 55_535:
+            return port

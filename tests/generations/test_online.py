@@ -221,6 +221,15 @@ def test_from_a_file_to_a_networked_store_and_back_is_a_new_generation_of_the_sa
     assert len(digests) == 1
 
 
+def test_a_file_that_a_rollback_holds_on_to_is_answered_from_also_where_a_store_is_set(place):
+    open_service(place.settings(store=None)).current().store.close()
+    place.builder(store=None).rollback(1)
+    service = open_service(place.settings())
+    new = {**place.keys[0], "order_id": "NEW", "timestamp": "2030-01-05", "quantity": 1, "payment_status": "OK"}
+    assert [asked(service, record)[0] for record in (place.keys[0], new, [new, place.keys[1]])] == [200] * 3
+    service.current().store.close()
+
+
 def test_publishing_needs_a_store(place, capsys, monkeypatch):
     assert run(["feature", *folders(place.app, results=place.results), "--publish"]) == 2
     assert "--publish: expected a networked store in SCORELINE_STORE" in capsys.readouterr().err

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,12 +16,9 @@ from scoreline.errors import (
     PinnedError,
     ScorelineError,
     SourceAwayError,
-    StampError,
     StoreAwayError,
-    StoreError,
 )
-from scoreline.features.plan import make_plan
-from scoreline.features.stamp import check_plan, read_stamp
+from scoreline.features.stamp import read_stamp
 from scoreline.generations.golden import check_golden_requests
 from scoreline.generations.ingest import ingestable_tables
 from scoreline.generations.manifest import (
@@ -40,6 +36,7 @@ from scoreline.generations.package import Package
 from scoreline.generations.parts import MakePredictor, Parts, load_parts
 from scoreline.generations.remarks import remarks_on
 from scoreline.generations.report import RefreshReport, table_report, unchanged, why
+from scoreline.generations.served_store import ServedStore, store_of_online, store_of_results
 from scoreline.generations.state import StateFolder, utc_now
 from scoreline.model.artifact import MANIFEST_FILE as MODEL_MANIFEST
 from scoreline.model.artifact import check_belongs, files_of, load_artifact, read_digest
@@ -48,28 +45,6 @@ from scoreline.tables.fetch import Source
 
 Mode = Literal["ask", "poll", "start"]
 _DAY_US = 86_400_000_000
-
-
-@dataclass(frozen=True)
-class _Store:
-    """The online store that a generation gets: digest, columns of its rows, what of the other tables is in it.
-
-    Attributes
-    ----------
-    path : its file; of a networked store, None unless what it says of itself is taken from there
-    layout : what a networked store says of itself
-    at : when that made it current
-    note : what a person should hear of it
-    """
-
-    digest: str
-    path: Path | None
-    columns: tuple[str, ...]
-    events: int
-    newest: Mapping[str, int | None]
-    layout: bytes = b""
-    at: str = ""
-    note: str | None = None
 
 
 class Builder:
@@ -212,7 +187,8 @@ class Builder:
         if self._online is None:
             return
         current, publication = self._state.current(), self._online.publications.current()
-        if publication is not None and (current is None or current.store != publication.digest):
+        is_new = publication is not None and (current is None or current.store != publication.digest)
+        if is_new and self._state.pinned is None:
             self.refresh("poll")
         else:
             self._keep_store(current)
@@ -224,45 +200,15 @@ class Builder:
                 self._online.publications.keep(current.store)
 
     def _refuse_lost_store(self, folder: Path) -> None:
-        if self._online is not None and (store := read_manifest(folder).store) is not None:
-            self._online.publications.layout_of(store)
+        if self._online is not None and (folder / NETWORKED_FILE).exists():
+            self._online.publications.layout_of(str(read_manifest(folder).store))
 
-    def _networked_store(self, online: Online, current: Generation | None, mode: Mode) -> _Store:
-        """Return what is current in the networked store; where that is away at start, what was before."""
-        try:
-            publication, layout = online.current()
-        except StoreAwayError as error:
-            if mode != "start" or current is None or not current.store_at or current.app != self._digest:
-                raise
-            path = self._state.folder_of(current.number) / NETWORKED_FILE
-            note = f"{error}. Lookups are answered 503 until it is back."
-            facts = (current.columns, current.events, current.newest)
-            return _Store(str(current.store), path, *facts, path.read_bytes(), current.store_at, note)
-        if current is not None and publication.at < current.store_at:
-            raise StoreError(
-                f"the online store at {online.where} went back to what was current at {publication.at}, generation "
-                f"{current.name} has that of {current.store_at}: the server lost its data. Run `scoreline feature "
-                "--publish` again."
-            )
-        if layout.meta["plan"] != make_plan(self._app).digest:
-            raise StampError(
-                f"the online store at {online.where} holds the features of another app.py. Run `scoreline feature "
-                "--publish` with this one."
-            )
-        facts = (layout.columns, layout.events, layout.newest)
-        return _Store(layout.digest, None, *facts, layout.encode(), publication.at)
-
-    def _current_store(self, current: Generation | None, mode: Mode) -> _Store | None:
+    def _current_store(self, current: Generation | None, mode: Mode) -> ServedStore | None:
         if self._app.declared_request is not None:
             return None
         if self._online is not None:
-            return self._networked_store(self._online, current, mode)
-        stamp = read_stamp(self._results, verify=mode == "start")
-        check_plan(stamp, make_plan(self._app), self._results)
-        if stamp.store is None:
-            raise GenerationError(f"{self._results}: its feature table has no online store. Run `scoreline feature`.")
-        newest = {name: table["newest_us"] for name, table in stamp.tables.items()}
-        return _Store(stamp.digest, self._results / stamp.store, tuple(stamp.columns), stamp.events, newest)
+            return store_of_online(self._app, self._online, self._state, current, at_start=mode == "start")
+        return store_of_results(self._app, self._results, verify=mode == "start")
 
     def _collect(self, staging: Path, current: Generation | None, mode: Mode) -> dict[str, Collected]:
         """Bring all reference tables; what is wrong with any of them is said in one error."""
@@ -319,7 +265,7 @@ class Builder:
         staging: Path,
         current: Generation | None,
         model: str,
-        store: _Store | None,
+        store: ServedStore | None,
         tables: dict[str, Collected],
         *,
         dry_run: bool,
@@ -358,7 +304,7 @@ class Builder:
             report.generation = self._state.publish(staging, generation).name
         return report
 
-    def _stage(self, staging: Path, generation: Generation, store: _Store | None) -> list[str]:
+    def _stage(self, staging: Path, generation: Generation, store: ServedStore | None) -> list[str]:
         """Bring model and store beside the tables, and prove that all of it answers; return remarks on it."""
         self._bring_model(staging / MODEL_FOLDER)
         if store is not None and store.layout:

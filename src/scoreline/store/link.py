@@ -8,6 +8,7 @@ quarter of their time.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 import weakref
@@ -178,6 +179,7 @@ def _explained(error: Exception) -> str:
     return f"{str(error).rstrip('.')}. {_hint(error)}".strip().rstrip(".")
 
 
+@functools.cache
 def _library() -> Any:
     try:
         import redis.backoff

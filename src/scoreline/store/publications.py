@@ -28,8 +28,9 @@ _LOCK_S = 60  # a publish that is killed holds others up no longer
 _OLDEST_SERVER = (6, 2)
 _FREE_IF_OURS = b"if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 _FLIP_IF_OURS = b"""
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {0, false} end
-return {1, redis.call('GETSET', KEYS[2], ARGV[2])}
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[2], ARGV[2])
+return 1
 """
 
 
@@ -93,20 +94,19 @@ class Publications:
         ----------
         mine : what `alone` gave; StoreError where another publish has taken the lock since
         """
+        before = self.current()  # nobody else changes that while the lock is ours
         seconds, micros = self.link.ask((b"TIME",))[0]
         now = Publication(layout.digest, written(int(seconds) * 1_000_000 + int(micros)))
         flip = (b"EVAL", _FLIP_IF_OURS, 2, self.names.publishing, self.names.current, mine, msgspec.json.encode(now))
-        ((is_done, raw),) = self.link.ask(flip)
-        if not is_done:
+        if not self.link.ask(flip)[0]:
             raise StoreError(
                 f"the online store at {self.link.where}: this publish stood still for over {_LOCK_S} s; nothing of it "
                 "counts. Run `scoreline feature --publish` again."
             )
         self.let_stay(layout)
-        before = None if raw is None else msgspec.json.decode(raw, type=Publication).digest
-        if before is not None and before != layout.digest:
+        if before is not None and before.digest != layout.digest:
             with contextlib.suppress(StoreLostError):
-                self.let_end(read_layout(self.layout_of(before), self.link.where))
+                self.let_end(read_layout(self.layout_of(before.digest), self.link.where))
         return now
 
     def let_stay(self, layout: Layout) -> None:
