@@ -49,9 +49,9 @@ sample: $(VENV)/.ready  ## write the committed sample of order_triage again
 lock: $(VENV)/.ready-dev  ## resolve the dependencies anew into the lock files
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--custom-compile-command 'make lock' pyproject.toml --extra build -o requirements.lock
+		--custom-compile-command 'make lock' pyproject.toml --extra build --extra redis -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--custom-compile-command 'make lock' -c requirements.lock pyproject.toml --extra build --extra dev -o requirements-dev.lock
+		--custom-compile-command 'make lock' -c requirements.lock pyproject.toml --extra build --extra redis --extra dev -o requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' -c requirements-dev.lock pyproject.toml --extra spark -o requirements-spark.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \

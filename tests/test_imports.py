@@ -69,3 +69,11 @@ def test_the_engine_of_one_machine_needs_nothing_of_spark():
 def test_scoring_a_batch_loads_neither_spark_nor_what_its_input_does_not_need():
     loaded = modules_after("import scoreline.cli.score, scoreline.scoring.run, scoreline.scoring.worker")
     assert loaded & {"pyspark", "py4j", "pandas", "redis", "boto3", "sklearn", "skops", "treelite", "duckdb"} == set()
+
+
+@pytest.mark.needs("java")
+def test_what_runs_on_workers_of_spark_needs_no_other_engine_and_no_store():
+    rooms = ("reading", "aside", "functions", "output")
+    loaded = modules_after("import " + ", ".join(f"scoreline.features.engines.distributed.{room}" for room in rooms))
+    assert "pyspark" in loaded
+    assert loaded & {"boto3", "duckdb", "flask", "lmdb", "msgspec", "sklearn", "skops", "tqdm", "treelite"} == set()

@@ -57,15 +57,15 @@ for point in points:
 REPLACES = 6  # of the staging folder; then feature.csv, .parquet, the stamp, the targets and the store
 BEFORE_THE_CHANGE = [
     "after-1-_load",
-    "after-1-_write_tables",
+    "after-1-write_tables",
     "before-1-check_features",
-    "after-1-_stamp",
+    "after-1-stamp_tables",
     "before-1-replace",
 ]
 AFTER_THE_CHANGE = [
     "after-1-replace",
     *(f"{when}-{number}-replace" for number in range(2, REPLACES + 1) for when in ("before", "after")),
-    "before-1-_remove_old_stores",
+    "before-1-remove_old_stores",
 ]
 
 
@@ -107,7 +107,7 @@ def test_a_death_after_the_change_is_completed_by_whoever_reads_next(crashed, po
     assert stock_of(crashed / "results" / point) == 4
 
 
-@pytest.mark.parametrize("point", ["after-1-_write_tables", "before-4-replace"])
+@pytest.mark.parametrize("point", ["after-1-write_tables", "before-4-replace"])
 def test_the_next_build_clears_up_after_a_death(crashed, order_triage, point):
     results = crashed / "results" / point
     build_features(order_triage, crashed / "new", results, threads=1, max_bad_percent=1.0, max_bad_rows=0)

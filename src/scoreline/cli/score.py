@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -45,6 +46,9 @@ def score(settings: Settings, **asked: Any) -> None:
     from scoreline.cli.report import score_lines
     from scoreline.scoring.run import Asked, run_score
 
+    if settings.store is not None:  # a lookup there is a round trip, and a batch brings its features along
+        say(f"score: from the features in {settings.results}, not from the networked store")
+        settings = replace(settings, store=None)
     if settings.engine == "spark":
         from scoreline.scoring.cluster.run import run_on_spark
 

@@ -34,7 +34,7 @@ def ensure_package(session: SparkSession) -> None:
     application = session.sparkContext.applicationId
     if application in _asked:
         return
-    ours = _Found(_make_probe()("scoreline", ("numpy", "pyarrow", "tqdm")))
+    ours = _Found(_make_probe()("scoreline", ("numpy", "pandas", "pyarrow")))
     for found in (told := _ask(session)):
         if found.missing:
             raise SparkError(
@@ -77,7 +77,7 @@ def _ask(session: SparkSession) -> list[_Found]:
         import pyarrow
 
         for _ in batches:
-            yield pyarrow.record_batch([[look("scoreline", ("numpy", "tqdm"))]], names=["said"])
+            yield pyarrow.record_batch([[look("scoreline", ("numpy", "pandas", "pyarrow"))]], names=["said"])
 
     probe.__module__ = look.__module__
     with translated("asking the workers for their Python"):

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
@@ -25,6 +24,7 @@ from scoreline.features.history import History, arrivals
 from scoreline.features.plan import Plan, make_plan
 from scoreline.features.selfcheck import check_features
 from scoreline.features.stamp import CSV_FILE, PARQUET_FILE, STAMP_FILE, TARGETS_FILE, Stamp, describe_file
+from scoreline.features.written import as_written, csv_schema, feature_schema
 from scoreline.files import sha256_of, staged
 from scoreline.progress import Progress
 from scoreline.store.embedded import FORMAT as STORE_FORMAT
@@ -186,7 +186,7 @@ def write_tables(
     """
     schema = feature_schema(plan)
     target_schema = pa.schema([(name, arrow_type(plan.spine.columns[name])) for name in plan.targets])
-    written = pa.schema([(field.name, pa.string() if _is_time(field.type) else field.type) for field in schema])
+    written = csv_schema(schema)
     meta = {
         "plan": plan.digest,
         "columns": {name: kind.describe() for name, kind in plan.columns.items()},
@@ -264,23 +264,6 @@ def stamp_tables(plan: Plan, history: History, report: FeatureReport, staging: P
         },
     )
     (staging / STAMP_FILE).write_bytes(stamp.encode())
-
-
-def feature_schema(plan: Plan) -> pa.Schema:
-    """Return the feature table's schema."""
-    return pa.schema([(name, arrow_type(kind)) for name, kind in plan.columns.items()])
-
-
-def as_written(column: pa.Array) -> pa.Array:
-    """Return a column as it stands in CSV: times as text."""
-    if not _is_time(column.type):
-        return column
-    text = column.cast(pa.string())  # 2021-07-04 20:31:02.000000; strftime takes some twenty times as long
-    return pc.binary_join_element_wise(pc.utf8_replace_slice(text, 10, 11, "T"), "Z", "")
-
-
-def _is_time(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_timestamp(kind))
 
 
 def remove_old_stores(folder: Path) -> None:

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -83,7 +84,7 @@ def main() -> None:
 
 def _work(lines: IO[bytes], tell: Callable[[Told], None]) -> None:
     setup = msgspec.json.decode(lines.readline(), type=Setup)
-    settings = resolve_settings()
+    settings = replace(resolve_settings(), store=None)  # its generation lies beside the output
     app = load_app(settings.app)
     events = settings.state if (settings.state / EVENTS_FILE).exists() else None
     service = Service(app, settings, StateFolder(Path(setup.state)), events)

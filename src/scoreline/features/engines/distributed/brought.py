@@ -16,12 +16,12 @@ from pyspark.sql import functions as F
 from scoreline.app.table import TableSpec
 from scoreline.distributed.trouble import translated
 from scoreline.errors import FeatureError
-from scoreline.features.build import feature_schema
 from scoreline.features.engines.distributed.columns import PLACE, held, own, record_batch, typed
 from scoreline.features.engines.distributed.engine import SparkEngine, SparkLoad
 from scoreline.features.engines.distributed.functions import beside_features, feature_frame
 from scoreline.features.engines.interface import Engine
 from scoreline.features.plan import Join, Plan
+from scoreline.features.written import feature_schema
 from scoreline.tables.read import LINE
 from scoreline.tables.typed import arrow_type
 

@@ -112,7 +112,7 @@ class SparkEngine:
         unique_key : of rows with one key the first stays and the others are set aside
         """
         frame, blocks = read_table(self._session, spec, where)
-        frame = self._keep(frame)
+        frame = self.keep(frame)
         good, aside = frame.where(F.col(WHY).isNull()).drop("column", WHY), frame.where(F.col(WHY).isNotNull())
         load = SparkLoad(spec, Path(where.name), blocks, good, aside)
         self._count(load, frame)
@@ -136,7 +136,7 @@ class SparkEngine:
         if added and spec.time is None:
             row = F.struct(*load.good.columns)
             last = load.good.groupBy(*load.keys).agg(F.max_by(row, PLACE).alias("row"))
-            load.good = self._keep(last.select("row.*"))
+            load.good = self.keep(last.select("row.*"))
         if added:
             newest = self._newest(load) if spec.time else F.lit(None)
             load.rows, load.newest_us = load.good.agg(F.count(F.lit(1)), newest).collect()[0]
@@ -178,33 +178,6 @@ class SparkEngine:
         names = [*join.table.key, *join.taken]
         return good.select(*(load.column(n).alias(f"n{i}") for i, n in enumerate(names)), time.alias("time"), PLACE)
 
-    def reached(self, plan: Plan, join: Join) -> DataFrame:
-        """List the spine rows that rows set aside would have reached.
-
-        Their keys are `k0`, `k1`, ..., their place `PLACE`; that of the row set aside is `aside`.
-        """
-        spine, load = self.loads[plan.spine.name], self.loads[join.table.name]
-        names = [f"__k{part}" for part in range(len(load.keys))]
-        on = dict(zip(names, load.keys, strict=True))
-        bad = load.aside.withColumns(on).dropna(subset=names)
-        keys = F.broadcast(bad.select(*names).distinct())
-        near = spine.good.withColumns({n: spine.column(p) for n, p in zip(names, join.table.key, strict=True)})
-        near = near.join(keys, names, "left_semi")
-        untimed = bad if join.table.time is None else bad.where(load.column(join.table.time).isNull())
-        every = near.join(F.broadcast(untimed.select(*names, F.col(PLACE).alias("aside"))), names)
-        own_key = [key.alias(f"k{i}") for i, key in enumerate(spine.keys)]
-        every = every.select("aside", PLACE, *own_key)
-        if join.table.time is None:
-            return self._keep(every.distinct())
-        time = load.column(join.table.time)
-        known = load.good.withColumns(on).join(keys, names, "left_semi").withColumn("bad", F.lit(False))
-        timed = bad.where(time.isNotNull()).drop("column", WHY).withColumn("bad", F.lit(True))
-        events = asof.Side(known.unionByName(timed), [F.col(n) for n in names], time, F.col(PLACE), 0)
-        rows = asof.Side(near, [F.col(n) for n in names], spine.column(plan.spine.time or ""), F.col(PLACE), 0)
-        found = asof.join_as_of(rows, events, F.struct("bad", F.col(PLACE).alias("at")), "last", None)
-        late = found.where(F.col("last.bad")).select(F.col("last.at").alias("aside"), PLACE, *own_key)
-        return self._keep(late.unionByName(every).distinct())
-
     def _join(self, plan: Plan, frame: DataFrame, join: Join, index: int) -> DataFrame:
         load, spine = self.loads[join.table.name], self.loads[plan.spine.name]
         into = f"v{index}"
@@ -234,7 +207,8 @@ class SparkEngine:
         index, join = next((i, j) for i, j in enumerate(plan.joins) if j.table.name == column.table.spec.name)
         return F.col(f"v{index}")[f"f{join.taken.index(column.name)}"]
 
-    def _keep(self, frame: DataFrame) -> DataFrame:
+    def keep(self, frame: DataFrame) -> DataFrame:
+        """Keep a frame on the workers until the engine is left."""
         kept = frame.persist(StorageLevel.MEMORY_AND_DISK)
         self._kept.append(kept)
         return kept
@@ -259,7 +233,7 @@ class SparkEngine:
         good, names = load.good, [f"__k{part}" for part in range(len(load.keys))]
         keyed = good.withColumns(dict(zip(names, load.keys, strict=True)))
         many = keyed.groupBy(*names).agg(F.count(F.lit(1)).alias("__n"), F.min(PLACE).alias(_FIRST))
-        many = self._keep(many.where(F.col("__n") > 1))
+        many = self.keep(many.where(F.col("__n") > 1))
         with translated(f"looking for keys of table '{load.spec.name}' that come twice"):
             doubles: Any = many.agg(F.sum(F.col("__n") - 1)).collect()[0][0]
         if not doubles:
@@ -269,7 +243,7 @@ class SparkEngine:
         load.double_rows = doubles
         load.rows -= doubles
         load.doubles = marked.where(~is_first)
-        load.good = self._keep(marked.where(is_first).drop(_FIRST))
+        load.good = self.keep(marked.where(is_first).drop(_FIRST))
 
     def _unknown(self, load: SparkLoad, name: str, kind: Category) -> dict[str, int]:
         value = load.column(name)

@@ -12,12 +12,12 @@ from pyspark.sql import DataFrame, SparkSession, types
 
 from scoreline.distributed.trouble import translated
 from scoreline.errors import FeatureError
-from scoreline.features.build import as_written
 from scoreline.features.engines.distributed.columns import PLACE, in_order, record_batch, schema
 from scoreline.features.engines.distributed.engine import SparkEngine
 from scoreline.features.engines.distributed.functions import feature_frame
 from scoreline.features.engines.distributed.source import files_at
 from scoreline.features.plan import Plan
+from scoreline.features.written import as_written
 
 FORMATS = ("parquet", "csv")
 FEATURES, TARGETS, REJECTED, STAMP = "feature", "targets", "rejected", "stamp"
