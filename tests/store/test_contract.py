@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
+from both_stores import open_store, write_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import open_store, write_file
 
 from scoreline.store import embedded, networked, writer
 from scoreline.store.states import StateTable, Wanted

@@ -8,9 +8,9 @@ import sys
 import time
 
 import pytest
+from both_stores import NAMES, publications_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import NAMES, publications_at
 
 from scoreline.errors import StoreError, StoreLostError
 from scoreline.store.events import EVENTS_FROM, Appended, EventLog, Table, event_log

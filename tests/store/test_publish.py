@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from both_stores import DIGEST, KEEP_S, NAMES, open_networked, publications_at, publish_file, write_file
 from redis_server import RedisServer
-from stores import DIGEST, KEEP_S, NAMES, open_networked, publications_at, publish_file, write_file
 
 from scoreline.errors import StoreAwayError, StoreError, StoreLostError
 from scoreline.store import layout as layouts
@@ -173,7 +173,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from scoreline.store import publish as room
-from stores import publications_at, publish_file
+from both_stores import publications_at, publish_file
 room.CHUNK_BYTES = 2000
 print("begun", flush=True)
 publish_file(publications_at(sys.argv[1]), Path(sys.argv[2]), 3000, sys.argv[4])
