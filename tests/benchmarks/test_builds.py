@@ -8,11 +8,11 @@ import sys
 import feature_build
 import pytest
 import store
-from both_stores import figures as store_figures
 from builds import figures as build_figures
 from builds import tables
 from harness import report
 from harness.child import PartError, run_part
+from stores import figures as store_figures
 from stores.clock import Clock
 
 ORDERS = 400
