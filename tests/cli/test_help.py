@@ -53,6 +53,7 @@ def test_only_what_is_asked_for_once_has_no_variable():
     assert without == {
         *(("refresh", "dry_run"), ("status", "as_json"), ("rollback", "to"), ("rollback", "unpin")),
         *(("explain", "record"), ("explain", "as_json"), ("parity", "rows"), ("ingest", "batch_id")),
+        *(("feature", "source"), ("feature", "output"), ("feature", "file_format")),
         *(("package", "out"), ("package", "more"), ("package", "dry_run")),
         *(("build", name) for name in ("tag", "base", "platform", "dry_run")),
         ("eject", "force"),
