@@ -16,10 +16,10 @@ up: $(VENV)/.ready  ## feature, train, serve, inference (APP=order_triage or app
 	@$(BIN)/scoreline up --app apps/$(APP)
 
 test: $(VENV)/.ready-dev clients  ## run all tests; those whose part PyPI can't bring are listed at the end
-	@$(BIN)/python -m pytest -q -p no:cacheprovider -n auto --maxprocesses 2
+	@$(BIN)/python -m pytest -q -p no:cacheprovider -n auto --maxprocesses 2 --dist loadgroup
 
 check: lint  ## lint, types, import directions and the fast tests: under 2 minutes
-	@$(BIN)/python -m pytest -q -p no:cacheprovider -m 'not slow' -n auto --maxprocesses 4
+	@$(BIN)/python -m pytest -q -p no:cacheprovider -m 'not slow' -n auto --maxprocesses 4 --dist loadgroup
 
 lint: $(VENV)/.ready-dev  ## lint, types and import directions alone
 	@$(BIN)/ruff check .

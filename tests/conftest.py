@@ -68,11 +68,14 @@ def order_triage():
     return load_app(ORDER_TRIAGE)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items):
-    """Skip tests whose part is not on this machine."""
+    """Skip tests whose part is not on this machine; those of Spark share one cluster, and so one process."""
     for item in items:
         for marker in item.iter_markers("needs"):
             part = marker.args[0]
+            if part == "java":
+                item.add_marker(pytest.mark.xdist_group("spark"))
             if not PARTS[part]():
                 item.add_marker(pytest.mark.skip(reason=f"needs {part}, which is not here"))
 

@@ -53,7 +53,7 @@ def test_an_active_session_is_used_and_another_master_refused(spark, cluster):
 def test_a_master_that_is_away_is_an_error_at_once():
     statement = "from scoreline.distributed.session import open_session; open_session('spark://127.0.0.1:9')"
     said = run_alone(statement)
-    assert said.startswith("scoreline.errors.SparkError: the Spark master spark://127.0.0.1:9 can't be reached")
+    assert said.startswith("scoreline.errors.SparkError: the Spark master can't be reached (127.0.0.1:9: ")
 
 
 def test_a_master_without_a_port_is_refused():

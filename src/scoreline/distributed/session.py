@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scoreline.distributed.java import find_java
@@ -54,6 +54,7 @@ def open_session(
     SettingError
         The master is no address, or a session with another master is active in this process.
     """
+    addresses = _addresses(master)
     require_pyspark()
     from pyspark.sql import SparkSession
 
@@ -63,8 +64,8 @@ def open_session(
         return take_session(active)
     if "PYSPARK_GATEWAY_PORT" not in os.environ:  # spark-submit has started Java already
         find_java()
-    if master is not None:
-        _reach(master)
+    if addresses:
+        _reach(addresses)
     return take_session(_make(SparkSession.builder, master, name, conf or {}))
 
 
@@ -134,22 +135,27 @@ def _master_of(session: SparkSession) -> str:
     return session.conf.get("spark.master", "") or ""
 
 
-def _reach(master: str) -> None:
-    """Knock at a standalone master: Spark itself would try for a minute and then tell little."""
-    if not master.startswith("spark://"):
-        return
-    hosts = [address.rpartition(":") for address in master.removeprefix("spark://").split(",")]
-    if any(not host or not port.isdecimal() for host, _, port in hosts):
+def _addresses(master: str | None) -> list[tuple[str, int]]:
+    """Return host and port of each standalone master; none where the master is of another kind."""
+    if master is None or not master.startswith("spark://"):
+        return []
+    parts = [address.rpartition(":") for address in master.removeprefix("spark://").split(",")]
+    if any(not host or not port.isdecimal() for host, _, port in parts):
         raise SettingError(f"--master {master}: expected spark://host:port, for example spark://10.0.0.5:7077")
+    return [(host.strip("[]"), int(port)) for host, _, port in parts]
+
+
+def _reach(addresses: Sequence[tuple[str, int]]) -> None:
+    """Knock at a standalone master: Spark itself would try for a minute and then tell little."""
     failures = []
-    for host, _, port in hosts:
+    for host, port in addresses:
         try:
-            with contextlib.closing(socket.create_connection((host.strip("[]"), int(port)), _CONNECT_WITHIN_S)):
+            with contextlib.closing(socket.create_connection((host, port), _CONNECT_WITHIN_S)):
                 return
         except (OSError, OverflowError) as error:
             failures.append(f"{host}:{port}: {error}")
     raise SparkError(
-        f"the Spark master {master} can't be reached ({'; '.join(failures)}). Is it started, and is this its address?"
+        f"the Spark master can't be reached ({'; '.join(failures)}). Is it started, and is this its address?"
     )
 
 
