@@ -116,6 +116,54 @@ def test_while_the_server_is_away_nobody_waits_and_once_it_is_back_it_is_asked_a
     assert [record.message.rpartition(" ")[2] for record in caplog.records] == ["up", "again"]
 
 
+def test_however_long_it_was_away_it_is_asked_again(redis, link, monkeypatch):
+    monkeypatch.setattr("scoreline.store.breaker.PROBE_S", 0.001)
+    looked, answers_of = [], Link._answers
+    monkeypatch.setattr(Link, "_answers", lambda link: (looked.append(1), answers_of(link))[1])
+    link._forget()  # a breaker that looks as told here
+    redis.kill()
+    try:
+        for _ in range(2):
+            assert not answers(link)
+        wait_until(lambda: len(looked) > 250)  # a pool of the client's would have stopped at a hundred
+    finally:
+        redis.start()
+    wait_until(lambda: not link.is_away)
+    assert answers(link)
+
+
+def test_a_look_that_fails_in_an_unknown_way_is_not_the_last(redis, link, monkeypatch):
+    looked = iter([RuntimeError("what nobody thought of"), False, True])
+
+    def look(link):
+        found = next(looked)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(Link, "_answers", look)
+    link._forget()
+    redis.kill()
+    try:
+        for _ in range(2):
+            assert not answers(link)
+    finally:
+        redis.start()
+    wait_until(lambda: not link.is_away)
+
+
+def test_a_connection_may_be_lost_any_number_of_times(link):
+    for _ in range(150):
+        link.close()
+        assert answers(link)
+
+
+def test_a_database_that_there_is_not_is_said(redis):
+    link = Link(parse_address(f"{redis.urls['tcp']}/99"), 0.2)
+    with pytest.raises(StoreError, match=r"refuses: .*out of range"):
+        link.ask(PING)
+
+
 def test_requests_to_a_server_that_hangs_are_refused_at_once_after_the_second(redis, link):
     redis.stop_answering()
     try:

@@ -52,8 +52,15 @@ class Breaker:
 
     def _probe(self) -> None:
         pause = threading.Event()
-        while not self._answers():
+        while not self._looks_well():
             pause.wait(PROBE_S)
         with self._lock:
             self._failures, self.is_open = 0, False
         _log.info("the online store at %s answers again", self._where)
+
+    def _looks_well(self) -> bool:
+        try:
+            return self._answers()
+        except Exception:  # were this thread to end, nobody would ever look again
+            _log.exception("looking whether the online store is back")
+            return False

@@ -12,7 +12,7 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -90,6 +90,8 @@ class Link:
             was_open = getattr(self._own, "connection", None) is not None
             try:
                 replies = self._send(commands)
+            except errors.ResponseError as error:  # while connecting: no such database, say
+                raise self._refused(error) from error
             except errors.TimeoutError as error:
                 raise self._away(f"no answer within {self._timeout_s:g} s") from error
             except (errors.ConnectionError, OSError) as error:
@@ -110,7 +112,7 @@ class Link:
         is_whole = False
         try:
             if connection is None:
-                connection = self._own.connection = self._pool.make_connection()
+                connection = self._own.connection = self._make()
                 connection.connect()
             connection.send_packed_command(connection.pack_commands(commands), check_health=False)
             replies = []
@@ -136,7 +138,7 @@ class Link:
     def _answers(self) -> bool:
         """Whether the server answers over a new connection, so that a thread beside the requests can find out."""
         errors = _library().exceptions
-        connection = self._pool.make_connection()
+        connection = self._make()
         try:
             connection.connect()
             connection.send_packed_command(connection.pack_commands([("PING",)]), check_health=False)
@@ -150,8 +152,8 @@ class Link:
         self._own, self._breaker = threading.local(), Breaker(self.where, self._answers)
 
     @cached_property
-    def _pool(self) -> Any:
-        """What makes connections; it holds none."""
+    def _make(self) -> Callable[[], Any]:
+        """What makes a connection, which connects to nothing yet."""
         redis = _library()
         no_retry = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
         password = {} if self._address.password is None else {"password": self._address.password}
@@ -164,8 +166,10 @@ class Link:
                 protocol=2,
                 **password,
             )
-            pool.make_connection()  # connects to nothing yet, but knows all options
-            return pool
+            # Not by the pool, which counts what it made and stops at a hundred, whatever became of them.
+            make = functools.partial(pool.connection_class, **pool.connection_kwargs)
+            make()  # knows all options
+            return make
         except (ValueError, TypeError) as error:
             raise SettingError(f"SCORELINE_STORE: {self.where} can't be used ({error})") from error
 
