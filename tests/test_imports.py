@@ -52,7 +52,7 @@ def test_what_answers_requests_needs_no_model_library_and_no_engine():
 def test_a_networked_store_loads_its_client_library_only_when_it_is_asked():
     made = "from scoreline.store.link import Link; from scoreline.store.address import parse_address; "
     assert "redis" not in modules_after(made + "Link(parse_address('redis://nowhere'), 1.0)")
-    assert "redis" in modules_after(made + "Link(parse_address('redis://nowhere'), 1.0)._pool")
+    assert "redis" in modules_after(made + "Link(parse_address('redis://nowhere'), 1.0)._make")
 
 
 def test_a_folder_as_source_needs_no_library_of_aws():
