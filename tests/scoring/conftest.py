@@ -15,8 +15,12 @@ from scoreline.cli.main import run
 
 @pytest.fixture(scope="session")
 def triage(tmp_path_factory):
-    """Give the folder of order triage with 300 orders, features and model; read only."""
-    return made_app(tmp_path_factory)
+    """Give a folder of order triage with 300 orders, features and model; read only.
+
+    Not that which others have: their services have its store open in this process, and LMDB opens a file once.
+    """
+    folder = tmp_path_factory.mktemp("scored") / "triage"
+    return Path(shutil.copytree(made_app(tmp_path_factory), folder, ignore=shutil.ignore_patterns("state")))
 
 
 @pytest.fixture
