@@ -61,6 +61,19 @@ def test_an_estimator_fitted_again_gives_the_same_bytes(estimator, tmp_path):
     assert (tmp_path / "a.skops").read_bytes() == (tmp_path / "b.skops").read_bytes()
 
 
+def test_what_lies_between_the_fields_of_a_tree_is_not_written(tmp_path):
+    estimator = GradientBoostingClassifier(n_estimators=2, random_state=0).fit(X, Y)
+    written = []
+    for rubbish in (0, 255):
+        nodes = estimator.estimators_[0, 0].tree_.__getstate__()["nodes"]  # the tree's own memory
+        used = {at + byte for kind, at in nodes.dtype.fields.values() for byte in range(kind.itemsize)}
+        between = [byte for byte in range(nodes.itemsize) if byte not in used]
+        assert between
+        nodes.view(np.uint8).reshape(len(nodes), -1)[:, between] = rubbish
+        written.append(save_estimator(estimator, tmp_path / "a").read_bytes())
+    assert written[0] == written[1]
+
+
 @pytest.mark.parametrize("estimator", ESTIMATORS[:2])
 def test_an_estimator_read_back_gives_the_same_bytes(estimator, tmp_path):
     save_estimator(estimator.fit(X, Y), tmp_path / "a.skops")

@@ -79,7 +79,7 @@ def _save_skops(estimator: Any, file: Path) -> None:
     """Write skops, without what differs between two runs.
 
     skops names its parts by memory addresses and zips them with the current time; here they are
-    numbered in order of appearance and dated 1980.
+    numbered in order of appearance and dated 1980. Of arrays of records the fields alone are written.
     """
     import skops.io
 
@@ -171,9 +171,24 @@ def _normalised(content: bytes) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for old, new in sorted(names.items(), key=lambda pair: pair[1]):
-            archive.writestr(zipfile.ZipInfo(new, _ZIP_DATE), files[old], zipfile.ZIP_DEFLATED)
+            archive.writestr(zipfile.ZipInfo(new, _ZIP_DATE), _without_rubbish(new, files[old]), zipfile.ZIP_DEFLATED)
         text = json.dumps(schema, indent=2)
         archive.writestr(zipfile.ZipInfo("schema.json", _ZIP_DATE), text, zipfile.ZIP_DEFLATED)
+    return target.getvalue()
+
+
+def _without_rubbish(name: str, content: bytes) -> bytes:
+    """Return an array's file with zeros between the fields of records: there a tree's nodes have what was in memory."""
+    if not name.endswith(".npy"):
+        return content
+    array = np.load(io.BytesIO(content), allow_pickle=False)
+    if array.dtype.names is None:
+        return content
+    clean = np.zeros(array.shape, array.dtype)
+    for field in array.dtype.names:
+        clean[field] = array[field]
+    target = io.BytesIO()
+    np.save(target, clean, allow_pickle=False)
     return target.getvalue()
 
 
