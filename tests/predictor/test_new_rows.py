@@ -156,6 +156,19 @@ def doubled(price):
     return price * 1.0
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+def test_nor_may_it_write_into_what_another_function_gave(make, rows):
+    with pytest.raises(FeatureError, match="feature 'raised': its function failed: ValueError"):
+        make(*[row()] * rows, app=make_app(raised=raised))
+
+
+def raised(fee):
+    """Write into another feature, on rows that are not made up."""
+    if (fee == 5.25).all():
+        fee += 1
+    return fee * 1.0
+
+
 def test_a_null_in_a_key_matches_nothing(make):
     [made] = make(row(sku=None, region=None))
     assert (made["pieces"], made["due"], made["region_rate"], made["status"]) == (None, None, None, "OK")

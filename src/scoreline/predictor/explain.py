@@ -64,7 +64,7 @@ class Explainer:
             key = tuple(sent.get(part) for part in join.table.key)
             if None in key:
                 return {"table": join.table.name, "row": None}
-            wanted = Wanted(join.table.name, key, as_of_us)  # type: ignore[arg-type]
+            wanted = Wanted(join.table.name, key, as_of_us)  # type: ignore[arg-type]  # no part of the key is None here
             return _from_trail(join, wanted, trail) if new is not None else _as_built(join, wanted, trail)
 
         return {**as_of, **self._told(known, level, source_of)}
