@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 from s3_server import BUCKET, S3Server
-from servers import Answered, Server, ask, ask_over, free_port, keys_of, plain_environment
+from servers import Answered, Server, ask, ask_over, keys_of, plain_environment
 
 from scoreline.cli.main import run
 

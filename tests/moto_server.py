@@ -18,7 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import boto3
-from servers import ask, free_port, is_listened_on, wait_until
+from ports import free_port
+from servers import ask, is_listened_on, wait_until
 
 REGION, ACCOUNT = "us-east-2", "123456789012"  # the account that moto plays
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hush", "AWS_EC2_METADATA_DISABLED": "true"}

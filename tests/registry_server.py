@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from servers import ask, free_port, is_listened_on, wait_until
+from ports import free_port
+from servers import ask, is_listened_on, wait_until
 
 # bcrypt of the password that moto gives out for its account
 HTPASSWD = "AWS:$2b$04$scorelinescorelinescoedBMG3br26c48biAWO4LbDIgcpY.p1Dq\n"

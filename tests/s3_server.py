@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import boto3
 import psutil
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from ports import free_ports
 
 BUCKET = "tables"
 REGION = "eu-central-1"
@@ -163,12 +163,3 @@ def _client(url: str):
     return boto3.session.Session(KEY, SECRET, region_name=REGION).client(
         "s3", endpoint_url=url, config=Config(connect_timeout=2, read_timeout=20, retries={"total_max_attempts": 1})
     )
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on, no port twice."""
-    with contextlib.ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]

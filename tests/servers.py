@@ -25,6 +25,7 @@ from typing import Any
 
 import psutil
 import pytest
+from ports import free_port
 
 from scoreline.cli.main import run
 from scoreline.serving.asgi_app import AsgiShell
@@ -212,13 +213,6 @@ def wait_until(condition, within_s: float = 20, what: str = "it") -> None:
     while not condition():
         assert time.monotonic() < until, f"{what} did not happen within {within_s} s"
         time.sleep(0.01)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def is_listened_on(port: int) -> bool:

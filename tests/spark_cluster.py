@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from s3_server import free_ports
+from ports import free_ports
 
 from scoreline.distributed.session import open_session
 

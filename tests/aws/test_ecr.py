@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from moto_server import ACCOUNT, REGION, AwsRelay, MotoServer
-from s3_server import free_ports
+from ports import free_ports
 
 from scoreline.aws.ecr import Ecr
 from scoreline.aws.service import Service

@@ -7,7 +7,8 @@ import socket
 
 import pytest
 from botocore.config import Config
-from s3_server import REGION, SECRET, STRANGER, free_ports
+from ports import free_ports
+from s3_server import REGION, SECRET, STRANGER
 
 from scoreline.aws import s3 as s3_module
 from scoreline.errors import SettingError, SourceAwayError, SourceContentError

@@ -19,7 +19,8 @@ from harness.processes import Command, Processes
 from harness.sides import SIDES, Place, read_csv, read_labelled, read_matrix, read_scoreline, read_v2
 from plain.plain_model import LABELS
 from plain.train import as_record, as_values
-from servers import ask, free_port, is_listened_on, wait_until
+from ports import free_port
+from servers import ask, is_listened_on, wait_until
 
 COUNTS = {
     "requests": 300, "duration_us": 2_000_000, "p50_us": 1_500, "p99_us": 4_250, "max_us": 9_000, "bad_status": 0,

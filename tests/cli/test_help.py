@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 import pytest
-from servers import free_port, plain_environment
+from ports import free_port
+from servers import plain_environment
 
 from scoreline.cli.main import scoreline
 from scoreline.settings import SETTINGS

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 from cards import CARDS, as_csv, change, copy_cards, made_cards, put
-from servers import KEY, Command, ask, copy_app, folders, free_port, ping, serving, wait_until
+from ports import free_port
+from servers import KEY, Command, ask, copy_app, folders, ping, serving, wait_until
 
 from scoreline.generations.state import StateFolder
 

@@ -11,7 +11,8 @@ import socket
 import psutil
 import pytest
 from cards import change, copy_cards, made_cards
-from servers import copy_app, folders, free_port
+from ports import free_port
+from servers import copy_app, folders
 
 from scoreline.generations.state import StateFolder
 from scoreline.serving.scoreboard import SLOTS

@@ -9,7 +9,8 @@ import sys
 import time
 
 import pytest
-from servers import Command, folders, free_port, keys_of, wait_until
+from ports import free_port
+from servers import Command, folders, keys_of, wait_until
 
 OLD = '{"old": true}\n'
 

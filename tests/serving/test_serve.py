@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from ports import free_port
 from servers import (
     JSON,
     Command,
@@ -22,7 +23,6 @@ from servers import (
     ask,
     ask_over,
     copy_app,
-    free_port,
     is_listened_on,
     keys_of,
     own_predictor,
