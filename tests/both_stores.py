@@ -45,9 +45,9 @@ def open_networked(publications: Publications, digest: str = DIGEST) -> Networke
 
 
 def open_store(kind: str, server: Any, path: Path, rows: int) -> EmbeddedStore | NetworkedStore:
-    """Open a file as a store of a kind: embedded, or networked over tcp or unix."""
+    """Open a file as a store of a kind: embedded, or networked over tcp, over unix or, in Valkey, over tcp."""
     if kind == "embedded":
         return EmbeddedStore(path)
-    publications = publications_at(server.urls[kind])
+    publications = publications_at(server.urls["tcp" if kind == "valkey" else kind])
     publish_file(publications, path, rows)
     return open_networked(publications)

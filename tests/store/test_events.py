@@ -24,17 +24,24 @@ SKUS = st.sampled_from(["", "a", "x" * 600])
 TIMED = {"stock": True, "zips": False, "other": True}
 
 
-@pytest.fixture(params=["file", pytest.param("redis", marks=pytest.mark.needs("redis"))])
+SERVERS = (pytest.param("redis", marks=pytest.mark.needs("redis")),
+           pytest.param("valkey", marks=pytest.mark.needs("valkey")))  # fmt: skip
+
+
+@pytest.fixture(params=["file", *SERVERS])
 def log(request, tmp_path):
     """Give an empty event log: that of a state folder, and that of a networked store."""
-    opened = EventLog(tmp_path / "events.lmdb") if request.param == "file" else in_redis(request)
+    kind = request.param
+    opened = EventLog(tmp_path / "events.lmdb") if kind == "file" else in_server(request, kind)
     yield opened
     opened.close()
 
 
-def in_redis(request):
+def in_server(request, kind):
     """Return the event log in a server, emptied."""
-    opened = NetworkedEvents(publications_at(request.getfixturevalue("redis").urls["tcp"]).link, NAMES)
+    server = request.getfixturevalue(f"{kind}_server")
+    server.empty()
+    opened = NetworkedEvents(publications_at(server.urls["tcp"]).link, NAMES)
     opened.prepare()
     return opened
 
@@ -50,7 +57,7 @@ def file_log(tmp_path):
 @pytest.fixture
 def redis_log(request):
     """Give an empty event log of a networked store."""
-    return in_redis(request)
+    return in_server(request, "redis")
 
 
 def row(at, pieces, sku="S", line=1):

@@ -11,7 +11,8 @@ import threading
 import time
 
 import pytest
-from redis_server import PASSWORD, RedisServer, free_port
+from ports import free_port
+from redis_server import PASSWORD, RedisServer
 from servers import wait_until
 
 from scoreline.errors import SettingError, StoreAwayError, StoreError

@@ -21,6 +21,14 @@ pytestmark = pytest.mark.needs("redis")
 OTHER = "e" * 64
 
 
+@pytest.fixture(params=["redis", pytest.param("valkey", marks=pytest.mark.needs("valkey"))])
+def redis(request):
+    """Give each kind of server, emptied."""
+    server = request.getfixturevalue(f"{request.param}_server")
+    server.empty()
+    return server
+
+
 @pytest.fixture
 def publications(redis):
     return publications_at(redis.urls["tcp"])
