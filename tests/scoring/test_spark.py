@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from scoreline.app.load import load_app
 from scoreline.cli.main import run
 from scoreline.errors import ScorelineError
 from scoreline.features.plan import make_plan
+from scoreline.scoring.cluster.parts import Output
 from scoreline.scoring.cluster.run import run_on_spark
 from scoreline.scoring.run import Asked
 from scoreline.tables.read import LINE, read_file
@@ -188,13 +190,64 @@ def test_features_at_an_address_are_taken_where_their_stamp_is_of_the_app(triage
         assert (report.total.records, report.total.errors) == (300, 0)
 
 
-def test_an_output_that_is_there_stays_unless_asked(triage, on_spark, spark, tmp_path):
-    out, _ = on_spark(triage, triage / "data/orders.csv")
-    settings, asked = settings_for(triage, tmp_path / "state"), Asked(str(triage / "data/orders.csv"), str(out))
+@pytest.fixture
+def in_parts(triage, spark, tmp_path, monkeypatch):
+    """Give a function that scores the same orders from four files, a part each, into one folder."""
+    monkeypatch.setattr("scoreline.scoring.cluster.run._LEAST_BYTES", 1)
+    head, *lines = (triage / "data/orders.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "in").mkdir()
+    for number in range(4):
+        (tmp_path / f"in/{number}.csv").write_text(head + "".join(lines[number * 75 : (number + 1) * 75]))
+    asked = Asked(str(tmp_path / "in"), str(tmp_path / "out"), format="jsonl")
+
+    def score_it(**how):
+        settings = settings_for(triage, tmp_path / "state")
+        return tmp_path / "out", run_on_spark(settings, replace(asked, **how), spark)
+
+    return score_it
+
+
+@pytest.mark.parametrize("ended", ["between parts", "as replies are put in place"])
+def test_a_run_whose_driver_died_goes_on_with_what_is_missing(triage, in_parts, score, tmp_path, monkeypatch, ended):
+    method, calls = ("write", 2) if ended == "between parts" else ("_move", 1)
+    whole, done = getattr(Output, method), []
+
+    def dies(self, *arguments):
+        if len(done) == calls:
+            raise KeyboardInterrupt
+        done.append(arguments)
+        return whole(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Output, method, dies)
+        with pytest.raises(KeyboardInterrupt):
+            in_parts()
+    assert not (tmp_path / "out/_SUCCESS").exists()
+    out, report = in_parts()
+    assert (report.total.records, report.total.errors, report.parts) == (300, 0, 4)
+    assert report.parts_before == (2 if ended == "between parts" else 4)
+    expected = alone(score, triage, triage / "data/orders.csv", tmp_path / "one.jsonl")
+    assert by_first([json.loads(line) for line in text_of(out).splitlines()]) == by_first(expected)
+    assert sorted({path.name[:10] for path in out.glob("part-*")}) == [f"part-0000{number}" for number in range(4)]
+    again = in_parts()[1]
+    assert (again.scored_now, again.parts_before, again.total) == (0, 4, report.total)
+
+
+def test_parts_of_another_input_are_refused_and_dropped_if_asked(in_parts, tmp_path):
+    out, _ = in_parts()
     before = {path.name for path in out.iterdir()}
-    with pytest.raises(ScorelineError, match=r"is there already\. --anew replaces it"):
-        run_on_spark(settings, asked, spark)
+    (tmp_path / "in/3.csv").unlink()
+    with pytest.raises(ScorelineError, match=r"changed since: input file:.*/in/3\.csv, .* --anew drops them"):
+        in_parts()
+    with pytest.raises(ScorelineError, match=r"changed since: .*--format\. --anew drops them"):
+        in_parts(format="csv")
+    with pytest.raises(ScorelineError, match="--top 1: app 'order-triage' gives no ranked list"):
+        in_parts(top=1)
     assert {path.name for path in out.iterdir()} == before
+    assert in_parts(anew=True)[1].total.records == 225
+    (tmp_path / "out/_manifest.json").unlink()
+    with pytest.raises(ScorelineError, match=r"/out: is there already \(.*\), and is no output of `scoreline score`"):
+        in_parts()
 
 
 def test_a_file_with_another_header_is_refused_by_name(triage, on_spark, tmp_path):

@@ -165,11 +165,16 @@ def _layout(app: App, asked: Asked, output: Output, kinds: set[str]) -> tuple[La
     request, inputs = "request" in kinds, "inputs" in kinds
     layout = Layout(app, request=request, inputs=inputs)
     top = asked.top
-    if top is not None and schema_of(app).select is None:
-        raise SettingError(f"--top {top}: app '{app.name}' gives no ranked list")
+    check_top(app, top)
     if top is None and output.format == "csv" and layout.tables.first_alone:
         top = 1  # as over HTTP: a line shows no more than the first entry
     return layout, lambda state: Setup(state, output.format, request, inputs, top)
+
+
+def check_top(app: App, top: int | None) -> None:
+    """Raise SettingError where so many of a ranked list are asked for, and the app gives none."""
+    if top is not None and schema_of(app).select is None:
+        raise SettingError(f"--top {top}: app '{app.name}' gives no ranked list")
 
 
 def _cut(app: App, asked: Asked, files: Sequence[InputFile]) -> tuple[list[Partition], dict[str, str]]:

@@ -7,13 +7,13 @@ Nothing comes to the driver but counts. What scores is shipped to the machines: 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import functools
+import hashlib
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,54 +25,41 @@ from scoreline.app.heads import RulesHead
 from scoreline.app.load import load_app
 from scoreline.app.moments import now_us
 from scoreline.app.reply import Decision
+from scoreline.distributed.hadoop import HadoopFolder
 from scoreline.distributed.session import open_session, take_session
-from scoreline.errors import ScoringError, SparkError
+from scoreline.distributed.trouble import translated
+from scoreline.errors import ScoringError, SettingError
 from scoreline.features.plan import Plan, make_plan
 from scoreline.features.stamp import PARQUET_FILE, check_plan, read_stamp
-from scoreline.files import write_atomically
+from scoreline.files import sha256_of, write_atomically
 from scoreline.generations.ingest import ingestable_tables
+from scoreline.generations.manifest import app_digest
 from scoreline.generations.state import StateFolder
 from scoreline.model.artifact import check_belongs, load_artifact
 from scoreline.scoring.cluster import executor
 from scoreline.scoring.cluster.bundle import Told, pack
-from scoreline.scoring.cluster.executor import BLOCK, FEATURE, FILE, FOUND, IS_ERROR, KEY, LINE, PLACE, Reading, Writing
+from scoreline.scoring.cluster.executor import FEATURE, FOUND, IS_ERROR, KEY, Writing
+from scoreline.scoring.cluster.inputs import Input, files_of, open_input
+from scoreline.scoring.cluster.parts import Output
 from scoreline.scoring.cluster.progress import job_progress
-from scoreline.scoring.reading import Columns
-from scoreline.scoring.run import Asked, ScoreReport
+from scoreline.scoring.manifest import Scored
+from scoreline.scoring.run import Asked, ScoreReport, check_top
 from scoreline.scoring.score import PartReport
 from scoreline.scoring.source import FORMATS, Format
 from scoreline.scoring.writing import Layout
-from scoreline.serving.records import schema_of
-from scoreline.serving.service import Service
+from scoreline.serving.service import OWN_PREDICTOR, Service
 from scoreline.serving.start import open_generation
 from scoreline.settings import Settings
 from scoreline.tables import parquet
-from scoreline.tables.csv_lines import names_in
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_OURS = re.compile(r"^\s*scoreline\.errors\.\w+: (.+)$", re.M)  # of a traceback on a machine of the cluster
-_CAUSE = re.compile(r"^(?!\s*at )(?!Traceback).*(Exception|Error)\b.*:")
-_SHOWN = 500
 _STAMP, _FEATURES = "stamp", "feature"  # folders of what `feature --output` writes
+# A part is some whole files: large enough for a cluster, and of a large batch so few that what each costs is small.
+_LEAST_BYTES, _MOST_PARTS = 1 << 30, 32
 _NO_ESCAPE = {"header": "true", "escape": '"', "emptyValue": "", "ignoreLeadingWhiteSpace": "false",
               "ignoreTrailingWhiteSpace": "false"}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Input:
-    """Where records are, and how they are read there.
-
-    Attributes
-    ----------
-    rows : the columns that `executor` reads records from
-    kinds : which kinds of record there may be
-    """
-
-    rows: DataFrame
-    reading: Reading
-    kinds: frozenset[str]
 
 
 def run_on_spark(
@@ -90,21 +77,27 @@ def run_on_spark(
     Raises
     ------
     ScorelineError
-        Input, model or features can't be used, the output is there already, or the work failed.
+        Input, model or features can't be used, the output is of something else, or the work failed. Parts that are
+        done are kept.
     """
+    if asked.part_records is not None:
+        raise SettingError("--part-records: is for one machine; on Spark a part is some whole files of the input")
     app = load_app(settings.app)
+    check_top(app, asked.top)
     if session is None:
         session = open_session(settings.master, name=f"scoreline score {app.name}")
     else:
         session = take_session(session)
     asked = replace(asked, input=address_of(asked.input), output=address_of(asked.output))
-    with _spoken(), tempfile.TemporaryDirectory(prefix="scoreline-") as work:
-        archive = _ship(session, settings, app, Path(work))
-        found = _open_input(session, app, asked, archive, say)
+    with translated("scoring"), tempfile.TemporaryDirectory(prefix="scoreline-") as work:
+        shipped = _ship(session, settings, app, Path(work))
+        found = open_input(session, app, asked.input, shipped.archive, say)
         writing = _writing(app, asked, found.kinds)
-        layout = Layout(app, request=writing.request, inputs=writing.inputs)
-        scored = _scored(session, settings, asked, app, found, writing, layout)
-        return _write(session, app, asked, scored, writing.format)
+        batch = _Batch(session, settings, asked, app, found, writing)
+        features = _features(batch) if batch.is_joined else None
+        output = Output(HadoopFolder(session, asked.output))
+        output.begin(_content(batch, shipped), anew=asked.anew)
+        return _score(batch, features, output)
 
 
 def address_of(text: str) -> str:
@@ -120,8 +113,24 @@ def address_of(text: str) -> str:
     return re.sub("^s3://", "s3a://", text)
 
 
-def _ship(session: SparkSession, settings: Settings, app: App, work: Path) -> str:
-    """Send every machine what scores; return the name that it has there."""
+@dataclass(frozen=True)
+class _Shipped:
+    """What every machine was sent.
+
+    Attributes
+    ----------
+    archive : the name that it has there
+    model : digest of the artifact
+    tables : digest of each reference table
+    """
+
+    archive: str
+    model: str
+    tables: dict[str, str]
+
+
+def _ship(session: SparkSession, settings: Settings, app: App, work: Path) -> _Shipped:
+    """Send every machine what scores."""
     from pyspark.errors import PySparkException
 
     artifact = load_artifact(settings.model)
@@ -144,7 +153,7 @@ def _ship(session: SparkSession, settings: Settings, app: App, work: Path) -> st
     except PySparkException as error:  # a run before this one has sent it; its name tells its content
         if error.getCondition() != "DUPLICATED_ARTIFACT":
             raise
-    return name
+    return _Shipped(name, artifact.digest, {path.stem: sha256_of(path) for path in tables})
 
 
 @functools.cache
@@ -165,53 +174,6 @@ def _stale_by_stamp(settings: Settings, app: App) -> list[str]:
     return [name for name, limit in limits.items() if (age := ages[name]) is None or age > limit]
 
 
-def _open_input(session: SparkSession, app: App, asked: Asked, archive: str, say: Callable[[str], None]) -> _Input:
-    from pyspark.sql.functions import col
-
-    files = session.read.format("binaryFile").load(asked.input).inputFiles()
-    format = _format_of(files, asked.input)
-    schema = schema_of(app)
-    path, place = col("_metadata.file_path").alias(FILE), col("_metadata.row_index").alias(PLACE)
-    if format == "parquet":
-        from pyspark.sql.pandas.types import to_arrow_schema
-
-        held = session.read.parquet(asked.input)
-        columns = Columns(app, schema, held.columns, asked.input)
-        for field, kind in zip(to_arrow_schema(held.select(*columns.names).schema), columns.types, strict=True):
-            parquet.check_type(f"{asked.input}, column '{field.name}'", field.type, kind)
-        rows = held.select(*columns.names, path, place)
-        reading = Reading(archive, format, columns=tuple(columns.names))
-    else:
-        lines = session.read.option("lineSep", "\n")
-        header = b""
-        columns_or_none = None
-        if format == "csv":
-            first = lines.text(files[0]).first()
-            header = (first[0] if first else "").encode()
-            columns_or_none = Columns(app, schema, names_in(header, files[0]), asked.input)
-        block = col("_metadata.file_block_start").alias(BLOCK)
-        rows = lines.text(asked.input).select(col("value").cast("binary").alias(LINE), path, block)
-        reading = Reading(archive, format, header)
-        if columns_or_none is None:
-            both = {"request"} if schema.inputs is None else {"request", "inputs"}
-            return _Input(rows, reading, frozenset(both))
-        columns = columns_or_none
-    if columns.unused:
-        say(f"score: no record has a column {', '.join(columns.unused)}: passed over")
-    return _Input(rows, reading, frozenset({"inputs" if columns.of_inputs else "request"}))
-
-
-def _format_of(files: Sequence[str], given: str) -> Format:
-    endings = {Path(file.removesuffix(".gz")).suffix.lower() for file in files}
-    if not files:
-        raise ScoringError(f"--input {given}: no file there; expected files that end in {', '.join(FORMATS)}")
-    if len(endings) > 1 or not endings <= FORMATS.keys():
-        raise ScoringError(
-            f"--input {given}: expected files of one ending of {', '.join(FORMATS)}, got {', '.join(sorted(endings))}"
-        )
-    return FORMATS[endings.pop()]
-
-
 def _writing(app: App, asked: Asked, kinds: frozenset[str]) -> Writing:
     format = asked.format or FORMATS.get(Path(asked.output.rstrip("/")).suffix.lower(), "parquet")
     top = asked.top
@@ -220,39 +182,101 @@ def _writing(app: App, asked: Asked, kinds: frozenset[str]) -> Writing:
     return Writing(format, "request" in kinds, "inputs" in kinds, top)
 
 
-def _scored(
-    session: SparkSession,
-    settings: Settings,
-    asked: Asked,
-    app: App,
-    found: _Input,
-    writing: Writing,
-    layout: Layout,
-) -> DataFrame:
-    """Return the replies, with what is counted of each beside it."""
+@dataclass(frozen=True)
+class _Batch:
+    """What is scored, with what, and as what it is written."""
+
+    session: SparkSession
+    settings: Settings
+    asked: Asked
+    app: App
+    found: Input
+    writing: Writing
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether records are looked up in the feature table."""
+        return self.app.declared_request is None and self.writing.request
+
+
+def _content(batch: _Batch, shipped: _Shipped) -> Scored:
+    """Return what the replies depend on. Files at an address are told by size and time: none is read for it."""
+    own = batch.settings.app / OWN_PREDICTOR
+    return Scored(
+        app=app_digest(batch.app),
+        predictor=sha256_of(own) if own.is_file() else None,
+        model=shipped.model,
+        features=_digest_of_features(batch) if batch.is_joined else None,
+        tables=shipped.tables,
+        inputs={file.path: file.stamp for file in batch.found.files},
+        options={"format": batch.writing.format} | ({} if batch.writing.top is None else {"top": batch.writing.top}),
+    )
+
+
+def _digest_of_features(batch: _Batch) -> str:
+    if batch.asked.features is None:
+        return read_stamp(batch.settings.results, verify=False).digest
+    where = _built_at(batch.session, address_of(batch.asked.features), make_plan(batch.app))
+    return hashlib.sha256(msgspec.json.encode(files_of(batch.session, where))).hexdigest()
+
+
+def _score(batch: _Batch, features: DataFrame | None, output: Output) -> ScoreReport:
+    """Score the parts that are not done yet, one after another: the cluster works on each with all it has."""
+    groups = batch.found.groups(_LEAST_BYTES, _MOST_PARTS)
+    reports = {number: output.report(number) for number in range(len(groups))}
+    todo = [number for number, report in reports.items() if report is None]
+    told = ScoreReport(batch.asked.output, parts=len(groups), parts_before=len(groups) - len(todo))
+    started = time.monotonic()
+    if todo:
+        replies = _replies_of(batch, features, is_kept=len(todo) > 1)
+        with job_progress(batch.session, "score"):
+            for number in todo:
+                scored = replies(batch.found.rows(groups[number]))
+                write = functools.partial(_write, batch.app, scored, batch.writing.format)
+                report = reports[number] = output.write(number, write)
+                told.scored_now += report.records
+    output.finish(list(reports))
+    told.seconds = time.monotonic() - started
+    for done in reports.values():
+        assert done is not None
+        told.total.add(done)
+    return told
+
+
+def _replies_of(batch: _Batch, features: DataFrame | None, *, is_kept: bool) -> Callable[[DataFrame], DataFrame]:
+    """Return a function that makes of records their replies, with what is counted of each beside it.
+
+    Parameters
+    ----------
+    is_kept : the feature table is joined more than once; keep it on the machines as it is joined
+    """
+    from pyspark import StorageLevel
     from pyspark.sql.pandas.types import from_arrow_schema
 
+    app, reading, writing = batch.app, batch.found.reading, batch.writing
+    layout = Layout(app, request=writing.request, inputs=writing.inputs)
     out = from_arrow_schema(executor.reply_schema(app, layout, writing.format))
-    archive = found.reading.archive
-    if app.declared_request is not None or not writing.request:
-        return found.rows.mapInArrow(functools.partial(executor.score_requests, found.reading, writing), out)
-    keyed = found.rows.mapInArrow(
-        functools.partial(executor.read_keys, found.reading), from_arrow_schema(executor.key_schema(app))
-    )
-    features = _features(session, settings, asked, app)
+    if features is None:
+        score = functools.partial(executor.score_requests, reading, writing)
+        return lambda rows: rows.mapInArrow(score, out)
     on = [executor.SALT, *(f"{KEY}{name}" for name in app.spine.spec.key)]
-    return keyed.join(features, on, "left").mapInArrow(functools.partial(executor.score_keys, archive, writing), out)
+    joined = features.repartition(*on).persist(StorageLevel.DISK_ONLY) if is_kept else features
+    keys = from_arrow_schema(executor.key_schema(app))
+    read = functools.partial(executor.read_keys, reading)
+    score = functools.partial(executor.score_keys, reading.archive, writing)
+    return lambda rows: rows.mapInArrow(read, keys).join(joined, on, "left").mapInArrow(score, out)
 
 
-def _features(session: SparkSession, settings: Settings, asked: Asked, app: App) -> DataFrame:
+def _features(batch: _Batch) -> DataFrame:
     """Return the feature table as it is joined: keys, columns by number, and that the row is there."""
     from pyspark.sql.functions import col, lit
 
+    session, results, app = batch.session, batch.settings.results, batch.app
     plan = make_plan(app)
-    where = asked.features
+    where = batch.asked.features
     if where is None:
-        check_plan(read_stamp(settings.results), plan, settings.results)
-        where = address_of(str(settings.results / PARQUET_FILE))
+        check_plan(read_stamp(results), plan, results)
+        where = address_of(str(results / PARQUET_FILE))
     else:
         where = _built_at(session, address_of(where), plan)
     table = session.read.parquet(where)
@@ -287,8 +311,8 @@ def _check_features(table: DataFrame, columns: Mapping[str, Any], where: str) ->
         parquet.check_type(f"{where}, column '{name}'", held.field(name).type, kind)
 
 
-def _write(session: SparkSession, app: App, asked: Asked, scored: DataFrame, format: Format) -> ScoreReport:
-    from pyspark.errors import AnalysisException
+def _write(app: App, scored: DataFrame, format: Format, address: str) -> PartReport:
+    """Have replies written; return what is counted of them on the way."""
     from pyspark.sql import Observation
     from pyspark.sql.functions import col, count, count_if, lit
 
@@ -299,27 +323,19 @@ def _write(session: SparkSession, app: App, asked: Asked, scored: DataFrame, for
         observation, count(lit(1)).alias("records"), count_if(col(IS_ERROR)).alias("errors"), *decided
     )
     helpers = [IS_ERROR, *(f"{executor.DECISION}{name}" for name in executor.decisions_of(app))]
-    writer = seen.drop(*helpers).write.mode("overwrite" if asked.anew else "error")
-    started = time.monotonic()
-    try:
-        with job_progress(session, "score"):
-            if format == "csv":
-                writer.options(**_NO_ESCAPE).csv(asked.output)
-            elif format == "jsonl":
-                writer.option("lineSep", "\n").text(asked.output)
-            else:
-                writer.parquet(asked.output)
-    except AnalysisException as error:
-        if "PATH_ALREADY_EXISTS" not in str(error):
-            raise
-        raise ScoringError(f"--output {asked.output}: is there already. --anew replaces it.") from error
+    writer = seen.drop(*helpers).write.mode("overwrite")
+    if format == "csv":
+        writer.options(**_NO_ESCAPE).csv(address)
+    elif format == "jsonl":
+        writer.option("lineSep", "\n").text(address)
+    else:
+        writer.parquet(address)
     got = observation.get
     decisions: dict[str, dict[str, int]] = {}
     for number, (name, value) in enumerate(counted):
         if got[f"d{number}"]:
             decisions.setdefault(name, {})[value] = got[f"d{number}"]
-    total = PartReport(got["records"], got["errors"], decisions=decisions)
-    return ScoreReport(asked.output, total, got["records"], time.monotonic() - started)
+    return PartReport(got["records"], got["errors"], decisions=decisions)
 
 
 def _counted(app: App) -> list[tuple[str, str]]:
@@ -331,19 +347,3 @@ def _counted(app: App) -> list[tuple[str, str]]:
             values = [rule.then for rule in head.rules] if isinstance(head, RulesHead) else list(head.classes)
             found += [(name, value) for value in dict.fromkeys(values)]
     return found
-
-
-@contextlib.contextmanager
-def _spoken() -> Iterator[None]:
-    """Say what went wrong on the cluster in one line, where Spark's own errors fill a screen."""
-    from py4j.protocol import Py4JError
-    from pyspark.errors import PySparkException
-
-    try:
-        yield
-    except (PySparkException, Py4JError) as error:
-        if ours := _OURS.findall(str(error)):
-            raise ScoringError(ours[0]) from error
-        causes = [line.strip() for line in str(error).splitlines() if _CAUSE.search(line)]
-        told = (causes or [type(error).__name__])[-1]
-        raise SparkError(f"the work on Spark failed: {told[:_SHOWN]}") from error
