@@ -19,6 +19,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,8 @@ def run_engine(engine: str, data: Path, cache: Path, cluster: Cluster) -> dict[s
             taken = run_part(PART, engine, data, out, cluster.master)
         files = out / "feature.parquet" if (out / "feature.parquet").exists() else out / "feature"
         taken["values"] = digest(join_parts(files) if files.is_dir() else files)
-    return {**taken, "executor_mb": peak["mb"]}
+    executors = int(sum(peak.cpu_s.values()))
+    return {**taken, "executor_mb": peak.megabytes, "executors_cpu_s": executors}
 
 
 def join_parts(folder: Path) -> Path:
@@ -142,15 +144,29 @@ def join_parts(folder: Path) -> Path:
     return joined
 
 
+@dataclass
+class Peak:
+    """What the cluster's executors took, each with its Python.
+
+    Attributes
+    ----------
+    megabytes : the most that one of them had at a time
+    cpu_s : process -> seconds of CPU up to the last look at it
+    """
+
+    megabytes: int = 0
+    cpu_s: dict[int, float] = field(default_factory=dict)
+
+
 @contextmanager
-def peak_of(cluster: Cluster) -> Iterator[Mapping[str, int]]:
-    """Watch the memory of the cluster's executors with their Python, in MB: the largest that one of them had."""
-    peak, is_over = {"mb": 0}, threading.Event()
+def peak_of(cluster: Cluster) -> Iterator[Peak]:
+    """Watch the cluster's executors."""
+    peak, is_over = Peak(), threading.Event()
 
     def watch() -> None:
         while not is_over.wait(SAMPLE_S):
             for executor in cluster.executors():
-                peak["mb"] = max(peak["mb"], _megabytes(executor))
+                _look(executor, peak)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -161,19 +177,21 @@ def peak_of(cluster: Cluster) -> Iterator[Mapping[str, int]]:
         thread.join()
 
 
-def _megabytes(process: psutil.Process) -> int:
+def _look(executor: psutil.Process, peak: Peak) -> None:
     total = 0
     try:
-        for member in [process, *process.children(recursive=True)]:
+        for member in [executor, *executor.children(recursive=True)]:
             total += member.memory_info().rss
+            times = member.cpu_times()
+            peak.cpu_s[member.pid] = times.user + times.system
     except psutil.NoSuchProcess:
-        return 0
-    return total >> 20
+        return
+    peak.megabytes = max(peak.megabytes, total >> 20)
 
 
 def table(results: Mapping[str, Any]) -> list[list[str]]:
     """Return the table: medians of the rounds, and ratios within each."""
-    rows = [["", "build s", "/ DuckDB", "session s", "driver MB", "executor MB", "values", "rounds"]]
+    rows = [["", "build s", "/ DuckDB", "CPU s", "session s", "driver MB", "executor MB", "values", "rounds"]]
     for case in results["cases"]:
         duckdb = case["engines"].get("duckdb", [])
         wanted = {one["values"] for one in duckdb}
@@ -185,6 +203,7 @@ def table(results: Mapping[str, Any]) -> list[list[str]]:
                 f"{name_of(case)}: {ENGINES[engine]}",
                 f"{statistics.median(one['build_s'] for one in rounds):.1f}",
                 f"{statistics.median(ratios):.2f}" if ratios else "",
+                f"{statistics.median(one['cpu_s'] + one['executors_cpu_s'] for one in rounds):.0f}",
                 f"{statistics.median(one['start_s'] for one in rounds):.1f}",
                 f"{max(one['peak_mb'] for one in rounds):,}",
                 f"{max(one['executor_mb'] for one in rounds):,}" if engine != "duckdb" else "",

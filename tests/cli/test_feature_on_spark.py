@@ -4,16 +4,52 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from servers import Command, wait_until
 from spark_cluster import CONF
 
 from scoreline.cli.main import run
 
 APP = Path(__file__).parents[2] / "apps/order_triage"
+
+
+@pytest.fixture
+def start_feature(cluster, tmp_path):
+    """Give a function that starts `feature --engine spark` on the cluster; what it started is stopped at the end."""
+    started = []
+
+    def start(results):
+        folder = tmp_path / f"conf-{len(started)}"
+        folder.mkdir()
+        (folder / "spark-defaults.conf").write_text("".join(f"{name} {value}\n" for name, value in CONF.items()))
+        environment = {"PYTHONPATH": os.pathsep.join(sys.path), "SPARK_CONF_DIR": str(folder)}
+        environment |= {"SPARK_LOCAL_IP": "127.0.0.1"}
+        arguments = ["--app", str(APP), "--results", str(results), "--engine", "spark", "--master", cluster.master]
+        started.append(Command([sys.executable, "-m", "scoreline", "feature", *arguments], folder, environment))
+        return started[-1]
+
+    yield start
+    for command in started:
+        command.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.needs("java")
+@pytest.mark.parametrize("said_before", ["reading orders.csv on Spark", "joining on Spark"])
+def test_a_run_that_is_ended_says_so_and_leaves_nothing(start_feature, tmp_path, said_before):
+    command = start_feature(tmp_path / "results")
+    wait_until(lambda: said_before in command.err.read_text(), 120, said_before)
+    command.process.send_signal(signal.SIGTERM)
+    assert command.wait(60) == 143
+    assert command.err.read_text().endswith("scoreline: terminated; what was unfinished is dropped\n")
+    assert "Traceback" not in command.err.read_text()
+    wait_until(lambda: not command.look(), 60, "the end of its Java")
+    assert [path.name for path in (tmp_path / "results").iterdir() if path.name not in ("rejected", ".lock")] == []
 
 
 @pytest.mark.slow

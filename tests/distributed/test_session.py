@@ -56,6 +56,19 @@ def test_a_master_that_is_away_is_an_error_at_once():
     assert said.startswith("scoreline.errors.SparkError: the Spark master can't be reached (127.0.0.1:9: ")
 
 
+def test_an_application_that_the_cluster_ended_says_where_to_look():
+    said = run_alone(
+        "from scoreline.distributed.session import open_session; "
+        "from scoreline.distributed.trouble import translated\n"
+        "session = open_session('local[1]'); session.sparkContext._jsc.sc().stop()\n"
+        "with translated('counting'): session.range(3).count()"
+    )
+    assert said.startswith(
+        "scoreline.errors.SparkError: Spark failed, counting: the cluster ended the application, as it"
+    )
+    assert "work/app-*/*/stderr" in said
+
+
 def test_a_master_without_a_port_is_refused():
     said = run_alone("from scoreline.distributed.session import open_session; open_session('spark://host')")
     assert said == (

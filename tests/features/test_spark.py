@@ -99,9 +99,16 @@ def many_here(many, tmp_path_factory):
 def test_both_engines_build_the_same_of_200_000_orders_with_a_hot_key(
     order_triage, spark, many, many_here, tmp_path, monkeypatch
 ):
+    from scoreline.features.engines.distributed import asof
+
     monkeypatch.setattr("scoreline.features.engines.distributed.engine.HOT_ROWS", 100_000)
+    cuts, find_spans = [], asof.find_spans
+    monkeypatch.setattr(asof, "find_spans", lambda *sides: cuts.append(find_spans(*sides)) or cuts[-1])
     here, report = many_here
     made = build_there(order_triage, many, tmp_path, spark)
+    hot = [row for spans in cuts if spans is not None for row in spans.frame.collect()]
+    assert [row["__key0"] for row in hot] == ["000hot"]
+    assert len(hot[0]["__cuts"]) >= 4  # half a million rows and more, in spans of a hundred thousand
     for name in ("feature.parquet", "targets.parquet"):
         assert pq.read_table(tmp_path / name).equals(pq.read_table(here / name)), name
     assert (tmp_path / "feature.csv").read_bytes() == (here / "feature.csv").read_bytes()
@@ -225,6 +232,30 @@ def test_tables_in_parts_are_read_and_written_in_parts_and_codes_keep_their_zero
     written = [row for path in sorted((tmp_path / "csv/feature").glob("*.csv")) for row in csv_rows(path)]
     as_csv = csv_rows(tmp_path / "here/feature.csv")
     assert keyed(written) == keyed(as_csv)
+
+
+@pytest.mark.parametrize("scheme", ["viewfs", "s3"])
+def test_tables_and_features_may_be_at_addresses_of_other_file_systems(order_triage, spark, tmp_path, scheme):
+    """Hadoop's own file system of mounted folders stands for one that is no folder, under its own name and as s3a."""
+    sample = load_module(ROOT / "apps/order_triage/make_sample.py")
+    sample.write_sample(tmp_path / "raw", orders=300, seed=9, bad_rows=True)
+    (tmp_path / "made").mkdir()
+    hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+    kind = "ViewFileSystem" if scheme == "viewfs" else "ViewFileSystemOverloadScheme"
+    hadoop.set(f"fs.{scheme.replace('s3', 's3a')}.impl", f"org.apache.hadoop.fs.viewfs.{kind}")
+    hadoop.set("fs.viewfs.overload.scheme.target.file.impl", "org.apache.hadoop.fs.LocalFileSystem")
+    factory = "org.apache.hadoop.mapreduce.lib.output.FileOutputCommitterFactory"  # that of s3a is not here
+    hadoop.set("mapreduce.outputcommitter.factory.scheme.s3a", factory)
+    for folder in ("raw", "made"):
+        hadoop.set(f"fs.viewfs.mounttable.lake-{scheme}.link./{folder}", f"file://{tmp_path}/{folder}")
+    lake = f"{scheme}://lake-{scheme}"
+    report = build_at(f"{lake}/made/today", order_triage, f"{lake}/raw", spark)
+    assert report.rows == report.checked + 100 == 300
+    build_here(order_triage, tmp_path / "raw", tmp_path / "here")
+    expected = pq.read_table(tmp_path / "here/feature.parquet").to_pylist()
+    assert keyed(read_parts(tmp_path / "made/today/feature").to_pylist()) == keyed(expected)
+    with pytest.raises(TableError, match=f"table 'orders': nothing at {scheme}a?://lake-{scheme}/raw/none"):
+        build_at(f"{lake}/made/never", order_triage, f"{lake}/raw/none", spark)
 
 
 def events_app():

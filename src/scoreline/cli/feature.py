@@ -124,7 +124,7 @@ def _here(settings: Settings, app: App, references: Path | None, events: Events 
 def _on_spark(
     settings: Settings, app: App, elsewhere: Elsewhere, references: Path | None, events: Events | None
 ) -> FeatureReport:
-    from scoreline.distributed.session import open_session, require_pyspark
+    from scoreline.distributed.session import open_session, require_pyspark, stopped_after
 
     require_pyspark()
     session = open_session(settings.master, name=f"scoreline feature {app.name}")
@@ -133,12 +133,10 @@ def _on_spark(
 
     source = elsewhere.source or settings.data
     tables = Tables(source, settings.max_bad_percent, settings.max_bad_rows, references, events)
-    try:
+    with stopped_after(session):
         if elsewhere.output is not None:
             return build_features_at(elsewhere.output, app, session, tables, file_format=elsewhere.file_format)
         return build_features_in(settings.results, app, session, tables, history_days=settings.history_days)
-    finally:
-        session.stop()
 
 
 @contextlib.contextmanager

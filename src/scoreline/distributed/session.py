@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scoreline.distributed.java import find_java
@@ -85,6 +85,21 @@ def take_session(session: SparkSession) -> SparkSession:
     for setting, value in CORRECT.items():
         own.conf.set(setting, value)
     return own
+
+
+@contextlib.contextmanager
+def stopped_after(session: SparkSession) -> Iterator[SparkSession]:
+    """Stop a session at the end of what is done with it, but for a signal: Java then ends with this process.
+
+    A signal may come in the middle of an answer of Java's. What is asked next would be told the rest of that answer,
+    and fail in the place of what the signal raised.
+    """
+    try:
+        yield session
+    except Exception:
+        session.stop()
+        raise
+    session.stop()
 
 
 def require_pyspark() -> None:

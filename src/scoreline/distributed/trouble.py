@@ -12,6 +12,11 @@ from scoreline.errors import ScorelineError, SparkError
 _OURS = re.compile(r"scoreline\.errors\.(\w+): (.*)")
 _KINDS = (r"^(\w+Error: .*)$", r"Caused by: (.*)", r"(\[[A-Z_.]+\] .*)")  # Python's own, Java's, Spark's
 _LONGEST = 500
+_ENDED = ("stopped SparkContext", "Master removed our application")
+_WHY_ENDED = (
+    "the cluster ended the application, as it does where executors can't start. The workers say why, in "
+    "work/app-*/*/stderr and on the master's page; often it is a setting, or no way back to here (spark.driver.host)"
+)
 
 
 @contextlib.contextmanager
@@ -42,6 +47,8 @@ def _ours(said: str) -> ScorelineError | None:
 
 
 def _said(said: str) -> str:
+    if any(words in said for words in _ENDED):
+        return _WHY_ENDED
     for pattern in _KINDS:
         if found := re.findall(pattern, said, re.MULTILINE):
             return str(found[-1])[:_LONGEST]

@@ -65,8 +65,8 @@ class Build:
         self.engine = self._stack.enter_context(SparkEngine(self.session))
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+    def __exit__(self, *raised: Any) -> None:
+        self._stack.__exit__(*raised)
 
     @property
     def loads(self) -> list[SparkLoad]:

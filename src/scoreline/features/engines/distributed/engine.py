@@ -100,7 +100,9 @@ class SparkEngine:
     def __enter__(self) -> SparkEngine:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and not issubclass(kind, Exception):
+            return  # a signal, after which Java can't be asked: see `stopped_after`
         for frame in self._kept:
             frame.unpersist()
 

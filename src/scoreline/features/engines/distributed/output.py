@@ -73,14 +73,14 @@ class Output:
         line = json.dumps(stamp, ensure_ascii=False)
         frame = self.session.createDataFrame([(line,)], "value string").coalesce(1)
         with translated(f"writing {self.address}/{STAMP}"):
-            frame.write.text(f"{self.address}/{STAMP}")
+            frame.write.mode("overwrite").text(f"{self.address}/{STAMP}")
 
     def read_features(self) -> DataFrame:
         """Return the feature table as it was written, of the format Parquet."""
         return self.session.read.parquet(f"{self.address}/{FEATURES}")
 
     def _write(self, frame: DataFrame, name: str) -> None:
-        writer = frame.write
+        writer = frame.write.mode("overwrite")  # what a run that was ended has left: `refuse_finished` saw no build
         with translated(f"writing {self.address}/{name}"):
             if self.file_format == "csv":
                 writer.option("header", "true").option("escape", '"').csv(f"{self.address}/{name}")
