@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from oracle import oracle_rows
-from servers import Command, SlowApp, folders, is_listened_on, write_sample
+from servers import Command, SlowApp, folders, is_listened_on, wait_until, write_sample
 
 pytestmark = pytest.mark.slow
 EXECUTABLE = Path(sys.executable).with_name("scoreline")
@@ -42,7 +42,9 @@ def slow(tmp_path):
 
 
 def port_of(command):
-    return int(re.search(r"ready on http://127\.0\.0\.1:(\d+)", command.printed)[1])
+    ready = re.compile(r"ready on http://127\.0\.0\.1:(\d+)")
+    wait_until(lambda: ready.search(command.printed))  # it may answer a moment before it says so
+    return int(ready.search(command.printed)[1])
 
 
 def test_up_decides_every_order_as_the_rules_say_and_leaves_nothing_behind(up, app):

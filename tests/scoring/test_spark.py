@@ -197,7 +197,7 @@ def in_parts(triage, spark, tmp_path, monkeypatch):
     head, *lines = (triage / "data/orders.csv").read_text().splitlines(keepends=True)
     (tmp_path / "in").mkdir()
     for number in range(4):
-        (tmp_path / f"in/{number}.csv").write_text(head + "".join(lines[number * 75 : (number + 1) * 75]))
+        (tmp_path / f"in/{number} [a%20].csv").write_text(head + "".join(lines[number * 75 : (number + 1) * 75]))
     asked = Asked(str(tmp_path / "in"), str(tmp_path / "out"), format="jsonl")
 
     def score_it(**how):
@@ -236,8 +236,8 @@ def test_a_run_whose_driver_died_goes_on_with_what_is_missing(triage, in_parts, 
 def test_parts_of_another_input_are_refused_and_dropped_if_asked(in_parts, tmp_path):
     out, _ = in_parts()
     before = {path.name for path in out.iterdir()}
-    (tmp_path / "in/3.csv").unlink()
-    with pytest.raises(ScorelineError, match=r"changed since: input file:.*/in/3\.csv, .* --anew drops them"):
+    (tmp_path / "in/3 [a%20].csv").unlink()
+    with pytest.raises(ScorelineError, match=r"changed since: input file:.*/in/3 \[a%20\]\.csv, .* --anew drops them"):
         in_parts()
     with pytest.raises(ScorelineError, match=r"changed since: .*--format\. --anew drops them"):
         in_parts(format="csv")

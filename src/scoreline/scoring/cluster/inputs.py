@@ -20,7 +20,7 @@ from scoreline.tables import parquet
 from scoreline.tables.csv_lines import names_in
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame, DataFrameReader, SparkSession
 
 _WILD = re.compile(r"[*?\[{]")
 
@@ -73,22 +73,24 @@ class Input:
             held += file.size
         return groups
 
+    @property
+    def _is_folder(self) -> bool:
+        one = len(self.files) == 1 and self.files[0].path.endswith(f"/{self.given.rstrip('/').rpartition('/')[2]}")
+        return not one and not _WILD.search(self.given)
+
     def rows(self, files: Sequence[File]) -> DataFrame:
         """Return the columns that `executor` reads records from, of some of the files."""
         from pyspark.sql.functions import col
 
         path = col("_metadata.file_path").alias(FILE)
-        paths: str | list[str] = [file.path for file in files]
-        reader = self.session.read
-        if len(files) == len(self.files):
-            paths = self.given
-        elif not _WILD.search(self.given):
+        paths = [file.path for file in files]  # by name: the folder may have got others since
+        reader = _by_name(self.session)
+        if self._is_folder:
             reader = reader.option("basePath", self.given)  # so that folders named `column=value` stay columns
         if self.reading.format == "parquet":
             place = col("_metadata.row_index").alias(PLACE)
-            names = paths if isinstance(paths, list) else [paths]
             quoted = [f"`{name.replace('`', '``')}`" for name in self.reading.columns]
-            return reader.parquet(*names).select(*quoted, path, place)
+            return reader.parquet(*paths).select(*quoted, path, place)
         block = col("_metadata.file_block_start").alias(BLOCK)
         lines = reader.option("lineSep", "\n").text(paths)
         return lines.select(col("value").cast("binary").alias(LINE), path, block)
@@ -122,13 +124,18 @@ def open_input(session: SparkSession, app: App, given: str, archive: str, say: C
             parquet.check_type(f"{given}, column '{field.name}'", field.type, kind)
         reading = Reading(archive, format, columns=tuple(columns.names))
     else:
-        first = session.read.option("lineSep", "\n").text(files[0].path).first()
+        first = _by_name(session).option("lineSep", "\n").text(files[0].path).first()
         header = (first[0] if first else "").encode()
         columns = Columns(app, schema, names_in(header, files[0].path), given)
         reading = Reading(archive, format, header)
     if columns.unused:
         say(f"score: no record has a column {', '.join(columns.unused)}: passed over")
     return Input(session, given, files, reading, frozenset({"inputs" if columns.of_inputs else "request"}))
+
+
+def _by_name(session: SparkSession) -> DataFrameReader:
+    """Return a reader that takes a bracket in a file's name for what it is, and not for a pattern."""
+    return session.read.option("__globPaths__", "false")
 
 
 def files_of(session: SparkSession, given: str) -> list[File]:
