@@ -246,8 +246,10 @@ def test_parts_of_another_input_are_refused_and_dropped_if_asked(in_parts, tmp_p
     assert {path.name for path in out.iterdir()} == before
     assert in_parts(anew=True)[1].total.records == 225
     (tmp_path / "out/_manifest.json").unlink()
-    with pytest.raises(ScorelineError, match=r"/out: is there already \(.*\), and is no output of `scoreline score`"):
-        in_parts()
+    for anew in (False, True):
+        with pytest.raises(ScorelineError, match=r"/out: holds other files \(.*\), and no parts of `scoreline score`"):
+            in_parts(anew=anew)
+    assert list(out.glob("part-*"))
 
 
 def test_a_file_with_another_header_is_refused_by_name(triage, on_spark, tmp_path):

@@ -31,21 +31,21 @@ class Output:
 
         Parameters
         ----------
-        anew : drop what is there, whatever it is
+        anew : drop what another run left here, whatever it was scored with
 
         Raises
         ------
         ScoringError
-            There is something else, or parts that were scored with something else.
+            There are files of somebody else's, or parts that were scored with something else.
         """
+        if not self._folder.has(MANIFEST_FILE) and (others := self._folder.names()):
+            raise ScoringError(
+                f"--output {self.address}: holds other files ({others[0]}), and no parts of `scoreline score`. "
+                "Name another one."
+            )
         if anew:
             self._folder.remove("")
         former = self._former()
-        if former is None and (others := self._folder.names()):
-            raise ScoringError(
-                f"--output {self.address}: is there already ({others[0]}), and is no output of `scoreline score`. "
-                "Name another one; --anew replaces it."
-            )
         if former is None or not any(name.endswith(".json") for name in self._folder.names(REPORTS_FOLDER)):
             self._folder.write(MANIFEST_FILE, msgspec.json.format(msgspec.json.encode(scored), indent=1))
         elif changes := scored.changes(former):
