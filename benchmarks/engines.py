@@ -1,7 +1,7 @@
 """The feature build of order triage on both engines, DuckDB and a Spark cluster on this machine, with a hot key too.
 
-    python benchmarks/engines.py                                       # 1 and 10 million orders: hours
-    python benchmarks/engines.py --orders 1000000                      # about half an hour
+    python benchmarks/engines.py                                       # 1 and 10 million orders: an hour and a half
+    python benchmarks/engines.py --orders 1000000                      # a quarter of an hour
     python benchmarks/engines.py --orders 20000 --rounds 1             # does it all work?
 
 What is measured: benchmarks/README.md.
