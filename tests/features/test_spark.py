@@ -227,6 +227,13 @@ def test_tables_in_parts_are_read_and_written_in_parts_and_codes_keep_their_zero
     with pytest.raises(FeatureError, match="holds feature/ of a build already; nothing was written"):
         build_at(tmp_path / "out", order_triage, source, spark)
 
+    theirs = tmp_path / "theirs/targets/part-0.csv"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("somebody else's")
+    with pytest.raises(FeatureError, match="holds targets/ of a build already; nothing was written"):
+        build_at(tmp_path / "theirs", order_triage, source, spark)
+    assert theirs.read_text() == "somebody else's"
+
     # what was written in parts is read in parts: as a table of another build
     build_at(tmp_path / "csv", order_triage, source, spark, file_format="csv")
     written = [row for path in sorted((tmp_path / "csv/feature").glob("*.csv")) for row in csv_rows(path)]

@@ -38,7 +38,7 @@ class Output:
 
     def refuse_finished(self) -> None:
         """Raise FeatureError where a build is at the address already: what may be read is never written over."""
-        for name in (FEATURES, STAMP):
+        for name in (FEATURES, TARGETS, STAMP):
             if self._holds(name):
                 raise FeatureError(
                     f"{self.address}: holds {name}/ of a build already; nothing was written. Name another address for "
