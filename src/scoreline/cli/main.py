@@ -134,10 +134,10 @@ def run_reporting(work: Callable[[], object]) -> int:
         if "interrupted" not in str(error):  # DuckDB puts this in the place of what the signal raised
             raise
         return _interrupted()
-    except Exception:
+    except Exception:  # what SIGTERM cut off may raise anything: a call of Java's, for one
         if not _signals:
             raise
-        return _interrupted()  # a call of Java's that the signal cut off, for one
+        return _interrupted()
     return code if isinstance(code, int) else 0  # that of click's Exit, which a command may raise
 
 

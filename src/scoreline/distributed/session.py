@@ -96,7 +96,7 @@ def stopped_after(session: SparkSession) -> Iterator[SparkSession]:
     """
     try:
         yield session
-    except Exception:
+    except Exception:  # whatever the work raised; what a signal raises is none of these
         session.stop()
         raise
     session.stop()

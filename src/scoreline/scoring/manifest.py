@@ -69,6 +69,18 @@ class Scored(msgspec.Struct, frozen=True):
         }  # fmt: skip
         return [name for name, is_same in said.items() if not is_same]
 
+    def refuse_changes(self, former: Scored, where: str) -> None:
+        """Raise ScoringError, naming what changed, where the parts at `where` were scored with something else."""
+        if changes := self.changes(former):
+            raise ScoringError(
+                f"{where}: its parts were scored with something else; changed since: {', '.join(changes)}. "
+                "--anew drops them and scores all of it again."
+            )
+
+    def encode(self) -> bytes:
+        """Return it as the bytes of its file."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1)
+
 
 class Output:
     """The folder with the parts of an output; held by one run at a time.
@@ -130,17 +142,12 @@ class Output:
         """
         former = self._former()
         if former is not None:
-            changes = scored.changes(former)
-            if changes and not anew:
-                raise ScoringError(
-                    f"{self.path}: its parts were scored with something else; changed since: {', '.join(changes)}. "
-                    "--anew drops them and scores all of it again."
-                )
             if not anew:
+                scored.refuse_changes(former, str(self.path))
                 return
             self._drop()
         (self.folder / REPORTS_FOLDER).mkdir(exist_ok=True)
-        write_atomically(self.folder / MANIFEST_FILE, msgspec.json.format(msgspec.json.encode(scored), indent=1))
+        write_atomically(self.folder / MANIFEST_FILE, scored.encode())
 
     def part(self, partition: Partition) -> Path:
         """Return where a partition's replies are, or will be."""

@@ -47,12 +47,9 @@ class Output:
             self._folder.remove("")
         former = self._former()
         if former is None or not any(name.endswith(".json") for name in self._folder.names(REPORTS_FOLDER)):
-            self._folder.write(MANIFEST_FILE, msgspec.json.format(msgspec.json.encode(scored), indent=1))
-        elif changes := scored.changes(former):
-            raise ScoringError(
-                f"--output {self.address}: its parts were scored with something else; changed since: "
-                f"{', '.join(changes)}. --anew drops them and scores all of it again."
-            )
+            self._folder.write(MANIFEST_FILE, scored.encode())
+        else:
+            scored.refuse_changes(former, f"--output {self.address}")
 
     def report(self, number: int) -> PartReport | None:
         """Return what came of a part, None where it is not done."""
