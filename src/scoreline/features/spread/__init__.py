@@ -11,6 +11,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from scoreline.app.declaration import App
+from scoreline.distributed.addresses import address_of
 from scoreline.features.build import (
     BUILDING_STORE,
     REACHED_FILE,
@@ -24,7 +25,6 @@ from scoreline.features.build import (
 from scoreline.features.engines.distributed.aside import rejected_lines, unreadable_rows
 from scoreline.features.engines.distributed.brought import Brought
 from scoreline.features.engines.distributed.output import REJECTED, Output
-from scoreline.features.engines.distributed.source import address_of
 from scoreline.features.history import History
 from scoreline.features.plan import Plan, make_plan
 from scoreline.features.selfcheck import check_features

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from scoreline.app.table import TableSpec
+from scoreline.distributed.addresses import is_address
 from scoreline.distributed.session import take_session
 from scoreline.distributed.shipping import ensure_package, send_by_value
 from scoreline.distributed.trouble import translated
@@ -21,7 +22,7 @@ from scoreline.features.engines.distributed.aside import reached_lines, unreadab
 from scoreline.features.engines.distributed.columns import PLACE
 from scoreline.features.engines.distributed.engine import SparkEngine, SparkLoad
 from scoreline.features.engines.distributed.reached import find_reached
-from scoreline.features.engines.distributed.source import Location, find_table, is_address
+from scoreline.features.engines.distributed.source import Location, find_table
 from scoreline.features.history import arrivals
 from scoreline.features.plan import Plan
 from scoreline.progress import note

@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import functools
 import hashlib
-import re
 import shutil
 import tempfile
 import time
@@ -25,6 +24,7 @@ from scoreline.app.heads import RulesHead
 from scoreline.app.load import load_app
 from scoreline.app.moments import now_us
 from scoreline.app.reply import Decision
+from scoreline.distributed.addresses import address_of
 from scoreline.distributed.hadoop import HadoopFolder
 from scoreline.distributed.session import open_session, take_session
 from scoreline.distributed.trouble import translated
@@ -88,7 +88,7 @@ def run_on_spark(
         session = open_session(settings.master, name=f"scoreline score {app.name}")
     else:
         session = take_session(session)
-    asked = replace(asked, input=address_of(asked.input), output=address_of(asked.output))
+    asked = replace(asked, input=address_of(session, asked.input), output=address_of(session, asked.output))
     with translated("scoring"), tempfile.TemporaryDirectory(prefix="scoreline-") as work:
         shipped = _ship(session, settings, app, Path(work))
         found = open_input(session, app, asked.input, shipped.archive, say)
@@ -98,19 +98,6 @@ def run_on_spark(
         output = Output(HadoopFolder(session, asked.output))
         output.begin(_content(batch, shipped), anew=asked.anew)
         return _score(batch, features, output)
-
-
-def address_of(text: str) -> str:
-    """Return a path as Spark takes it, whatever its own default is; Amazon's `s3://` by the name that Hadoop gives it.
-
-    Examples
-    --------
-    >>> address_of("/data/orders"), address_of("hdfs://host/orders"), address_of("s3://shop/orders/")
-    ('file:///data/orders', 'hdfs://host/orders', 's3a://shop/orders/')
-    """
-    if "://" not in text:
-        return f"file://{Path(text).resolve()}"
-    return re.sub("^s3://", "s3a://", text)
 
 
 @dataclass(frozen=True)
@@ -216,7 +203,7 @@ def _content(batch: _Batch, shipped: _Shipped) -> Scored:
 def _digest_of_features(batch: _Batch) -> str:
     if batch.asked.features is None:
         return read_stamp(batch.settings.results, verify=False).digest
-    where = _built_at(batch.session, address_of(batch.asked.features), make_plan(batch.app))
+    where = _built_at(batch.session, address_of(batch.session, batch.asked.features), make_plan(batch.app))
     return hashlib.sha256(msgspec.json.encode(files_of(batch.session, where))).hexdigest()
 
 
@@ -276,9 +263,9 @@ def _features(batch: _Batch) -> DataFrame:
     where = batch.asked.features
     if where is None:
         check_plan(read_stamp(results), plan, results)
-        where = address_of(str(results / PARQUET_FILE))
+        where = address_of(session, results / PARQUET_FILE)
     else:
-        where = _built_at(session, address_of(where), plan)
+        where = _built_at(session, address_of(session, where), plan)
     table = session.read.parquet(where)
     _check_features(table, plan.columns, where)
     keys = [col(name).alias(f"{KEY}{name}") for name in app.spine.spec.key]

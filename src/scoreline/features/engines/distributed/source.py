@@ -10,6 +10,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from scoreline.app.table import TableSpec
+from scoreline.distributed.addresses import address_of, is_address
 from scoreline.distributed.trouble import translated
 from scoreline.errors import TableError
 from scoreline.tables.source import file_names, find_file, find_parts, folder_names, is_csv
@@ -29,27 +30,6 @@ class Location:
     address: str
     name: str
     is_csv: bool
-
-
-def is_address(text: str) -> bool:
-    """Whether a text is an address such as `s3a://bucket/tables`, and not a path."""
-    return "://" in text
-
-
-def address_of(session: SparkSession, root: str | Path) -> str:
-    """Return a folder as Spark takes it: a path as `file://`, `s3://` as `s3a://` where only that is known."""
-    text = str(root)
-    if not is_address(text):
-        return f"file://{Path(text).resolve()}"
-    if text.startswith("s3://") and not _knows_s3(session):
-        text = f"s3a://{text.removeprefix('s3://')}"
-    return text.rstrip("/")
-
-
-def _knows_s3(session: SparkSession) -> bool:
-    """Whether Hadoop here has a file system of its own for `s3://`, as on EMR."""
-    context = getattr(session, "_jsparkSession", None)  # over Spark Connect the server alone knows
-    return context is None or bool(session.sparkContext._jsc.hadoopConfiguration().get("fs.s3.impl"))
 
 
 def find_table(session: SparkSession, spec: TableSpec, root: str | Path) -> Location:
