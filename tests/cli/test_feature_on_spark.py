@@ -40,13 +40,19 @@ def start_feature(cluster, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.needs("java")
-@pytest.mark.parametrize("said_before", ["reading orders.csv on Spark", "joining on Spark"])
-def test_a_run_that_is_ended_says_so_and_leaves_nothing(start_feature, tmp_path, said_before):
+@pytest.mark.parametrize(
+    ("said_before", "number", "code", "how"),
+    [
+        ("reading orders.csv on Spark", signal.SIGINT, 130, "interrupted"),
+        ("joining on Spark", signal.SIGTERM, 143, "terminated"),
+    ],
+)
+def test_a_run_that_is_ended_says_so_and_leaves_nothing(start_feature, tmp_path, said_before, number, code, how):
     command = start_feature(tmp_path / "results")
     wait_until(lambda: said_before in command.err.read_text(), 120, said_before)
-    command.process.send_signal(signal.SIGTERM)
-    assert command.wait(60) == 143
-    assert command.err.read_text().endswith("scoreline: terminated; what was unfinished is dropped\n")
+    command.process.send_signal(number)
+    assert command.wait(60) == code
+    assert command.err.read_text().endswith(f"scoreline: {how}; what was unfinished is dropped\n")
     assert "Traceback" not in command.err.read_text()
     wait_until(lambda: not command.look(), 60, "the end of its Java")
     assert [path.name for path in (tmp_path / "results").iterdir() if path.name not in ("rejected", ".lock")] == []

@@ -11,6 +11,7 @@ import pytest
 from scoreline.distributed.session import CORRECT, open_session, take_session
 from scoreline.errors import SettingError
 
+PAGES = "spark.buffer.pageSize"
 pytestmark = [pytest.mark.slow, pytest.mark.needs("java")]
 
 
@@ -18,7 +19,7 @@ def run_alone(statement, **environment):
     """Run a statement in a process of its own; return what it printed last."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "SPARK_LOCAL_IP": "127.0.0.1", **environment}
     done = subprocess.run([sys.executable, "-c", statement], env=environment, capture_output=True, text=True)
-    return (done.stdout + done.stderr).strip().splitlines()[-1]
+    return (done.stderr + done.stdout).strip().splitlines()[-1]
 
 
 def test_work_is_done_on_both_workers(spark):
@@ -54,6 +55,21 @@ def test_a_master_that_is_away_is_an_error_at_once():
     statement = "from scoreline.distributed.session import open_session; open_session('spark://127.0.0.1:9')"
     said = run_alone(statement)
     assert said.startswith("scoreline.errors.SparkError: the Spark master can't be reached (127.0.0.1:9: ")
+
+
+@pytest.mark.parametrize(
+    ("told", "defaults", "pages"),
+    [({}, "", "4194288"), ({}, "spark.buffer.pageSize 2m\n", "2m"), ({PAGES: "8m"}, "", "8m")],
+)
+def test_a_session_has_small_pages_unless_told_otherwise(tmp_path, told, defaults, pages):
+    (tmp_path / "spark-defaults.conf").write_text(defaults)
+    said = run_alone(
+        "from scoreline.distributed.session import open_session; "
+        f"session = open_session('local[1]', conf={told!r}); "
+        f"pages = session.sparkContext.getConf().get({PAGES!r}); session.stop(); print(pages)",
+        SPARK_CONF_DIR=str(tmp_path),
+    )
+    assert said == pages
 
 
 def test_an_application_that_the_cluster_ended_says_where_to_look():

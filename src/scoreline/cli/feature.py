@@ -13,6 +13,7 @@ import click
 
 from scoreline.app.declaration import App
 from scoreline.cli.options import FOLDERS, options, say
+from scoreline.cli.signals import interrupted_as_terminated
 from scoreline.errors import SettingError
 from scoreline.settings import Settings
 
@@ -85,7 +86,8 @@ def run_feature(settings: Settings, elsewhere: Elsewhere | None = None, *, publi
     events = open_events(settings, online, only_if_there=True)
     with reference_data(settings, app) as folder:
         if settings.engine == "spark":
-            report = _on_spark(settings, app, elsewhere, folder, events)
+            with interrupted_as_terminated():
+                report = _on_spark(settings, app, elsewhere, folder, events)
         else:
             report = _here(settings, app, folder, events)
     lines = feature_lines(report, settings.results, at=elsewhere.output)

@@ -21,12 +21,12 @@ from scoreline.cli.feature import feature
 from scoreline.cli.inference import inference
 from scoreline.cli.ingest import ingest
 from scoreline.cli.operate import refresh, rollback, status
-from scoreline.cli.options import Terminated
 from scoreline.cli.package import package
 from scoreline.cli.parity import parity
 from scoreline.cli.push import push
 from scoreline.cli.score import score
 from scoreline.cli.serve import serve
+from scoreline.cli.signals import Terminated, ended_by, terminate
 from scoreline.cli.train import train
 from scoreline.cli.up import up
 from scoreline.errors import ScorelineError, SettingError
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 FAILED, MISUSED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 _AGAIN_S = 0.01  # until a signal that was lost comes again
-_signals: list[int] = []  # the SIGTERMs that came
 
 
 class _InOrder(click.Group):
@@ -70,7 +69,7 @@ for command in _COMMANDS:
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 misused, 130 Ctrl-C, 143 SIGTERM."""
-    signal.signal(signal.SIGTERM, _terminate)  # the first process of a container would ignore it
+    signal.signal(signal.SIGTERM, terminate)  # the first process of a container would ignore it
     signal.signal(signal.SIGALRM, _come_again)
     sys.unraisablehook = _keep_signals
     code = run(sys.argv[1:])
@@ -79,11 +78,6 @@ def main() -> None:
             stream.flush()
         os._exit(code)  # sys.exit would wait for threads that a server keeps waiting
     sys.exit(code)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    _signals.append(number)
-    raise Terminated
 
 
 def _keep_signals(dropped: UnraisableHookArgs) -> None:
@@ -98,7 +92,7 @@ def _keep_signals(dropped: UnraisableHookArgs) -> None:
 
 
 def _come_again(number: int, frame: FrameType | None) -> None:
-    raise Terminated if _signals else KeyboardInterrupt
+    raise Terminated if ended_by else KeyboardInterrupt
 
 
 def run(arguments: list[str]) -> int:
@@ -134,14 +128,14 @@ def run_reporting(work: Callable[[], object]) -> int:
         if "interrupted" not in str(error):  # DuckDB puts this in the place of what the signal raised
             raise
         return _interrupted()
-    except Exception:  # what SIGTERM cut off may raise anything: a call of Java's, for one
-        if not _signals:
+    except Exception:  # what a signal cut off may raise anything: a call of Java's, for one
+        if not ended_by:
             raise
         return _interrupted()
     return code if isinstance(code, int) else 0  # that of click's Exit, which a command may raise
 
 
 def _interrupted() -> int:
-    how, code = ("terminated", TERMINATED) if _signals else ("interrupted", INTERRUPTED)
+    how, code = ("terminated", TERMINATED) if signal.SIGTERM in ended_by else ("interrupted", INTERRUPTED)
     click.echo(f"scoreline: {how}; what was unfinished is dropped", err=True)
     return code

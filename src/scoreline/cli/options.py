@@ -49,10 +49,6 @@ def settings_of(given: dict[str, Any]) -> Settings:
     return resolve_settings(given)
 
 
-class Terminated(BaseException):
-    """SIGTERM: ends a command as Ctrl-C does, cleaning up on the way."""
-
-
 def say(message: str) -> None:
     """Talk to the person at the terminal: on stderr, so that stdout holds results alone."""
     click.echo(message, err=True)

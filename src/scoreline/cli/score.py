@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from scoreline.cli.options import FOLDERS, options, say
+from scoreline.cli.signals import interrupted_as_terminated
 from scoreline.errors import ScoringError
 from scoreline.settings import Settings
 
@@ -52,7 +53,8 @@ def score(settings: Settings, **asked: Any) -> None:
     if settings.engine == "spark":
         from scoreline.scoring.cluster.run import run_on_spark
 
-        report = run_on_spark(settings, Asked(**asked), say=say)
+        with interrupted_as_terminated():
+            report = run_on_spark(settings, Asked(**asked), say=say)
     else:
         report = run_score(settings, Asked(**asked), say)
     click.echo("\n".join(score_lines(report)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from scoreline.cli.options import SERVED, Terminated, options, say
+from scoreline.cli.options import SERVED, options, say
+from scoreline.cli.signals import Terminated
 from scoreline.settings import Settings
 
 

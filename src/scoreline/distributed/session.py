@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +34,12 @@ _KEPT = (
     "spark.sql.shuffle.partitions",
     "spark.sql.files.maxPartitionBytes",
 )  # what is a matter of size, not of answers
-# What a session that is made here gets unless the caller or spark-defaults.conf says otherwise.
+# What a session that is made here gets unless the caller says otherwise.
 _MADE_WITH = {"spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower()}
+# The same, unless spark-defaults.conf or spark-submit do: a broadcast of a few rows, and the buffer of a window, take a
+# page at least; of its own, Spark makes it of 64 MB in an executor of one core with 2 GB. Below 4 MB by the head of a
+# Java array: Java's heap is in pieces of a power of two, and an array that is larger by its head takes one more.
+_PAGES = {"spark.buffer.pageSize": str((4 << 20) - 16)}
 
 
 def open_session(
@@ -122,19 +128,40 @@ def is_local(session: SparkSession) -> bool:
 def _make(builder: Any, master: str | None, name: str, conf: Mapping[str, str]) -> SparkSession:
     from pyspark.errors import PySparkException
 
-    settings = {**_MADE_WITH, **conf}
     builder = builder.appName(name) if master is None else builder.appName(name).master(master)
-    for setting, value in settings.items():
-        builder = builder.config(setting, value)
     # Workers start the Python that this process runs, unless told otherwise: where each machine has the same image.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     try:
-        return builder.getOrCreate()
+        for setting, value in {**_MADE_WITH, **_told(conf), **conf}.items():
+            builder = builder.config(setting, value)
+        with _interrupts_as_before():
+            return builder.getOrCreate()
     except PySparkException as error:
         raise SparkError(f"Spark could not be started ({_first_line(error)}). Its own words are above.") from error
     except Exception as error:  # what Java raises comes as errors of py4j, of many kinds
         where = f" on {master}" if master else ""
         raise SparkError(f"Spark could not be started{where}: {_first_line(error)}") from error
+
+
+@contextlib.contextmanager
+def _interrupts_as_before() -> Iterator[None]:
+    """Put back what a command does at Ctrl-C: pyspark would ask Java to cancel, in the midst of an answer.
+
+    Where Ctrl-C is Python's own, as in a notebook, pyspark keeps it: the process goes on, and its jobs should not.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    if before is not signal.default_int_handler and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, before)
+
+
+def _told(conf: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of `_PAGES`, by what spark-defaults.conf and spark-submit say of them."""
+    from pyspark import SparkConf, SparkContext
+
+    SparkContext._ensure_initialized(conf=SparkConf(loadDefaults=False).setAll(list(conf.items())))
+    said = SparkConf()  # Java, which was started with `conf`, has read them
+    return {setting: said.get(setting, value) for setting, value in _PAGES.items()}
 
 
 def _refuse_other_master(active: SparkSession, master: str | None) -> None:

@@ -26,6 +26,7 @@ from scoreline.tables.read import LINE
 from scoreline.tables.typed import arrow_type
 
 _BATCH_ROWS = 1 << 17
+_UNTIL, _SLOT, _NEWEST = "__until", "__slot", "__newest"
 
 
 class Brought:
@@ -94,22 +95,40 @@ class Brought:
     def newest_rows(
         self, plan: Plan, join: Join, engine: Engine, rows: Sequence[dict[str, Any]]
     ) -> list[dict[str, Any] | None]:
-        """Find the newest event of some rows by a plain comparison of each with all events of its key."""
+        """Find the newest event of some rows: of each key's events, the last between one asked for time and the next.
+
+        One look at each event, however many rows ask for its key: half of them may ask for a hot one.
+        """
         spec, load = join.table, self._engine.loads[join.table.name]
-        names = [f"__k{part}" for part in range(len(spec.key))]
-        keys = [pa.array([row[name] for row in rows], arrow_type(spec.columns[name])) for name in spec.key]
-        until = pa.array([row[plan.spine.time or ""] for row in rows], pa.timestamp("us"))
-        asked = pa.table([*keys, held(until), pa.array(range(len(rows)), pa.int64())], names=[*names, "until", "asked"])
-        sample, time = F.broadcast(self._session.createDataFrame(asked)), load.column(spec.time or "")
+        keys = [tuple(row[name] for name in spec.key) for row in rows]
+        until = held(pa.array([row[plan.spine.time or ""] for row in rows], pa.timestamp("us"))).to_pylist()
+        asked = {key: sorted({at for of, at in zip(keys, until, strict=True) if of == key}) for key in set(keys)}
+        found: dict[tuple[Any, ...], list[tuple[int, dict[str, Any]]]] = {key: [] for key in asked}
+        for event in self._last_of_slots(load, asked).to_pylist():
+            found[tuple(event[name] for name in spec.key)].append((event.pop(_SLOT), event))
+        newest = []
+        for key, at in zip(keys, until, strict=True):
+            upto = [(slot, event) for slot, event in found[key] if slot <= asked[key].index(at)]
+            newest.append(max(upto, key=lambda one: one[0])[1] if upto else None)
+        return newest
+
+    def _last_of_slots(self, load: SparkLoad, asked: dict[tuple[Any, ...], list[int]]) -> pa.Table:
+        """Return of each key the last event of each of its slots: after a time asked for, up to the next of them."""
+        spec, names = load.spec, [f"__k{part}" for part in range(len(load.keys))]
+        keys = [pa.array([k[i] for k in asked], arrow_type(spec.columns[name])) for i, name in enumerate(spec.key)]
+        until = pa.array(list(asked.values()), pa.list_(pa.int64()))
+        wanted = self._session.createDataFrame(pa.table([*map(held, keys), until], [*names, _UNTIL]))
         on = [F.col(name) == key for name, key in zip(names, load.keys, strict=True)]
-        known = load.good.join(sample, [*on, time <= F.col("until")])
-        row = F.struct(*load.good.columns)
-        best = known.groupBy("asked").agg(F.max_by(row, F.struct(time, PLACE)).alias("row"))
-        found: list[dict[str, Any] | None] = [None] * len(rows)
-        table = self._named(load, best.select("row.*", "asked"), "asked")
-        for event in table.to_pylist():
-            found[event.pop("asked")] = event
-        return found
+        time, row = load.column(spec.time or ""), F.struct(*load.good.columns)
+        slot = F.size(F.filter(_UNTIL, lambda until: until < time))
+        known = load.good.join(F.broadcast(wanted), on).withColumn(_SLOT, slot)
+        known = known.where(F.col(_SLOT) < F.size(_UNTIL))
+        # The newest time first: of a number Spark keeps one for each group, but for a row it sorts them all.
+        newest = known.groupBy(*names, _SLOT).agg(F.max(time).alias(_NEWEST))
+        last = known.join(F.broadcast(newest), [*names, _SLOT]).where(time == F.col(_NEWEST))
+        return self._named(
+            load, last.groupBy(*names, _SLOT).agg(F.max_by(row, PLACE).alias("row")).select("row.*", _SLOT), _SLOT
+        )
 
     def _named(self, load: SparkLoad, frame: DataFrame, *more: str) -> pa.Table:
         """Bring a few rows here, with the names and types that the table declares."""

@@ -95,6 +95,7 @@ class SparkEngine:
         parts = session.conf.get("spark.sql.shuffle.partitions") or "200"
         session.conf.set("spark.sql.files.minPartitionNum", parts)
         self._kept: list[DataFrame] = []
+        self._spans: dict[str, asof.Spans | None] = {}
         self.loads: dict[str, SparkLoad] = {}
 
     def __enter__(self) -> SparkEngine:
@@ -160,6 +161,18 @@ class SparkEngine:
             return self.loads[plan.spine.name].column(name)
         return self._feature(plan, feature)
 
+    def spans(self, plan: Plan, join: Join) -> asof.Spans | None:
+        """Find where the hot keys of a join with events are cut; looked for once.
+
+        The sample is taken from the spine as it was read: after other joins it would run them twice.
+        """
+        if join.table.name not in self._spans:
+            spine = self.loads[plan.spine.name]
+            keys, time = [self._key(plan, part) for part in join.table.key], spine.column(plan.spine.time or "")
+            rows = asof.Side(spine.good, keys, time, F.col(PLACE), spine.rows)
+            self._spans[join.table.name] = asof.find_spans(rows, self._events(join), self._hot_rows)
+        return self._spans[join.table.name]
+
     def states(self, join: Join, since_us: int | None) -> DataFrame:
         """Return a joined table's rows as the online store keeps them: key, what is taken, time, place.
 
@@ -190,11 +203,12 @@ class SparkEngine:
             others = load.good.select(*(k.alias(n) for n, k in zip(names, load.keys, strict=True)), taken.alias(into))
             left = frame.withColumns(dict(zip(names, keys, strict=True)))
             return left.join(others, names, "left").drop(*names)
-        time = spine.column(plan.spine.time or "")
-        events = asof.Side(load.good, load.keys, load.column(join.table.time), F.col(PLACE), load.rows)
-        # The sample is taken from the spine as it was read: to take it from `frame` would run the joins before twice.
-        spans = asof.find_spans(asof.Side(spine.good, keys, time, F.col(PLACE), spine.rows), events, self._hot_rows)
-        return asof.join_as_of(asof.Side(frame, keys, time, F.col(PLACE), spine.rows), events, taken, into, spans)
+        rows = asof.Side(frame, keys, spine.column(plan.spine.time or ""), F.col(PLACE), spine.rows)
+        return asof.join_as_of(rows, self._events(join), taken, into, self.spans(plan, join))
+
+    def _events(self, join: Join) -> asof.Side:
+        load = self.loads[join.table.name]
+        return asof.Side(load.good, load.keys, load.column(join.table.time or ""), F.col(PLACE), load.rows)
 
     def _key(self, plan: Plan, part: str) -> Expression:
         if part in plan.spine.columns:
@@ -210,8 +224,11 @@ class SparkEngine:
         return F.col(f"v{index}")[f"f{join.taken.index(column.name)}"]
 
     def keep(self, frame: DataFrame) -> DataFrame:
-        """Keep a frame on the workers until the engine is left."""
-        kept = frame.persist(StorageLevel.MEMORY_AND_DISK)
+        """Keep a frame on the workers until the engine is left.
+
+        As objects: serialized it is in arrays of 1 MB and a head, which take 2 MB each of a small heap.
+        """
+        kept = frame.persist(StorageLevel.MEMORY_AND_DISK_DESER)
         self._kept.append(kept)
         return kept
 

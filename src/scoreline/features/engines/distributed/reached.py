@@ -34,6 +34,6 @@ def find_reached(engine: SparkEngine, plan: Plan, join: Join) -> DataFrame:
     timed = bad.where(time.isNotNull()).drop(COLUMN, WHY).withColumn("bad", F.lit(True))
     events = Side(known.unionByName(timed), [F.col(n) for n in names], time, F.col(PLACE), 0)
     rows = Side(near, [F.col(n) for n in names], spine.column(plan.spine.time or ""), F.col(PLACE), 0)
-    found = join_as_of(rows, events, F.struct("bad", F.col(PLACE).alias("at")), "last", None)
+    found = join_as_of(rows, events, F.struct("bad", F.col(PLACE).alias("at")), "last", engine.spans(plan, join))
     late = found.where(F.col("last.bad")).select(F.col("last.at").alias("aside"), PLACE, *own_key)
     return engine.keep(late.unionByName(every).distinct())
