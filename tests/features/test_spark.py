@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from scoreline.app.heads import Rule
 from scoreline.app.load import load_module
 from scoreline.errors import FeatureError, TableError
 from scoreline.features.build import build_features
+from scoreline.features.plan import make_plan
+from scoreline.features.selfcheck import newest_rows
 from scoreline.store.events import EventLog
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("java")]
@@ -166,6 +169,25 @@ def test_a_small_sample_agrees_with_a_plain_loop(order_triage, spark, tmp_path):
     names = [name for name in expected[0] if name != "recommendation"]
     rows = pq.read_table(tmp_path / "results/feature.parquet").to_pylist()
     assert [[row[name] for name in names] for row in rows] == [[row[name] for name in names] for row in expected]
+
+
+def test_the_check_finds_the_events_that_a_plain_loop_finds(order_triage, spark, tmp_path):
+    """Of keys with many rows and events, ties among them, and for rows before the first."""
+    from scoreline.features.engines.distributed.brought import Brought
+    from scoreline.features.spread.steps import Build, Tables
+
+    plan, data = make_plan(order_triage), make_tables(tmp_path / "data", 400)
+    join = next(join for join in plan.joins if join.table.name == "inventory")
+    with Build(plan, spark, Tables(data, max_bad_rows=100)) as build:
+        build.load()
+        brought = Brought(build.session, build.engine, tmp_path)
+        rows = brought.rows_at(plan.spine, range(2, 300))
+        early = [{**row, plan.spine.time: row[plan.spine.time] - timedelta(days=3650)} for row in rows[:5]]
+        found = brought.newest_rows(plan, join, brought, [*rows, *early])
+        assert found == newest_rows(plan, join, brought, [*rows, *early])
+    assert len(rows) > 250
+    assert len({row["sku_code"] for row in rows}) < 100
+    assert {event is None for event in found} == {True, False}
 
 
 def parted(data, folder):
