@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -284,6 +285,25 @@ def test_without_the_client_library_it_says_what_to_install():
     said = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert said.stdout.startswith("SettingError")
     assert "pip install 'scoreline[redis]'" in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://h/staging", "expected a database by its number, as in redis://host:6379/1"),
+        ("valkeys://u:secret@h:1/1a", "expected a database by its number, as in redis://host:6379/1"),
+        ("redis://h/1/2", "expected a database by its number, as in redis://host:6379/1"),
+        ("unix://run/redis.sock", "expected three slashes before the socket's path, as in unix:///run/redis.sock"),
+    ],
+)
+def test_a_slip_that_would_lead_elsewhere_is_refused(url, expected):
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
+        parse_address(url)
+
+
+@pytest.mark.parametrize("url", ["redis://h", "redis://h/", "rediss://h:1/2", "unix://u:secret@/run/redis.sock?db=2"])
+def test_what_is_an_address_is_taken(url):
+    assert "secret" not in parse_address(url).shown
 
 
 @pytest.mark.parametrize("url", ["http://h", "redis://", "unix://", "redis", "redis://h:secret-port", ""])

@@ -48,6 +48,11 @@ def parse_address(url: str, password: str | None = None) -> StoreAddress:
         scheme = None
     if scheme is None or not (parts.path if scheme == "unix" else parts.hostname):
         raise ValueError(f"expected {EXPECTED}") from None
+    if scheme == "unix" and parts.hostname:
+        raise ValueError("expected three slashes before the socket's path, as in unix:///run/redis.sock")
+    database = parts.path.strip("/")
+    if scheme != "unix" and not (database.isdecimal() or not database):  # the client would take database 0 for it
+        raise ValueError("expected a database by its number, as in redis://host:6379/1")
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
     shown = f"{parts.scheme}://{host}{port}{parts.path.rstrip('/') or ''}"
     return StoreAddress(scheme + url[len(parts.scheme) :], password, shown)
