@@ -81,6 +81,11 @@ def test_features_of_a_cluster_are_served_like_any_others(cluster, tmp_path):
         (["--output", "s3a://lake/x"], "--input, --output and --format are for --engine spark; the engine is duckdb"),
         (["--engine", "spark", "--format", "csv"], "--format: is for what --output gets"),
         (["--engine", "spark", "--master", "spark://host"], "--master spark://host: expected spark://host:port"),
+        (
+            ["--engine", "spark", "--master", "spak://host:7077"],
+            "--master spak://host:7077: expected spark://host:port",
+        ),
+        (["--engine", "spark", "--input", "/no/such"], "--input /no/such: no such folder; expected one that holds"),
     ],
 )
 def test_options_that_do_not_fit_are_misuse(options, said, tmp_path, capfd):

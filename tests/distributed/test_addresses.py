@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scoreline.distributed.addresses import address_of
+from scoreline.distributed.hadoop import is_there
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("java")]
 
@@ -19,6 +20,12 @@ def test_s3_has_the_name_that_the_cluster_knows(spark):
         assert address_of(spark, "s3://shop/orders/") == "s3://shop/orders"
     finally:
         hadoop.unset("fs.s3.impl")
+
+
+def test_what_is_there_is_known_without_reading_it(spark, tmp_path):
+    (tmp_path / "orders").mkdir()
+    assert is_there(spark, f"file://{tmp_path}/orders")
+    assert not is_there(spark, f"file://{tmp_path}/payments")
 
 
 def test_a_path_is_of_this_machine_whatever_the_clusters_default_is(spark, tmp_path, monkeypatch):

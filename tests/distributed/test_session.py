@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from scoreline.distributed.session import CORRECT, open_session, take_session
-from scoreline.errors import SettingError
+from scoreline.errors import SettingError, SparkError
+from scoreline.features.engines.distributed.source import files_at
 
 PAGES = "spark.buffer.pageSize"
 pytestmark = [pytest.mark.slow, pytest.mark.needs("java")]
@@ -83,6 +84,11 @@ def test_an_application_that_the_cluster_ended_says_where_to_look():
         "scoreline.errors.SparkError: Spark failed, counting: the cluster ended the application, as it"
     )
     assert "work/app-*/*/stderr" in said
+
+
+def test_an_address_of_an_unknown_kind_says_so(spark):
+    with pytest.raises(SparkError, match=r"^Spark failed, looking at zz://lake: .*No FileSystem for scheme \"zz\"$"):
+        files_at(spark, "zz://lake")
 
 
 def test_a_master_without_a_port_is_refused():

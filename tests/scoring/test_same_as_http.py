@@ -107,3 +107,9 @@ def test_inputs_of_the_heads_get_the_replies_of_inputs(odds, score, tmp_path, tr
     score(triage, tmp_path / "in.jsonl", tmp_path / "out.jsonl")
     assert set(inputs) == {name for head in app.heads.values() for name in head.inputs}
     assert [line["recommendation"] for line in lines_of(tmp_path / "out.jsonl")] == ["Decline", "HoldCheckAvailability"]
+
+
+def test_a_feature_table_of_ones_own_is_for_spark(triage, score, tmp_path):
+    ran = score(triage, triage / "data/orders.csv", tmp_path / "out", "--features", "/no/such")
+    assert (ran.code, "--features: is for --engine spark; on one machine" in ran.err) == (2, True)
+    assert not (tmp_path / "out").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import signal
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scored import lines_of, rows_of
-from servers import folders, keys_of, own_predictor, settings_for
+from servers import folders, keys_of, own_predictor, settings_for, wait_until
 
 from scoreline.app.load import load_app
 from scoreline.cli.main import run
@@ -309,3 +310,20 @@ def test_the_command_runs_on_a_cluster_of_its_own_choice(triage, cluster, start_
     assert command.wait(120) == 0, command.printed
     assert "300 records scored, 0 errors" in command.printed
     assert len(rows_of(tmp_path / "out")) == 300
+
+
+def test_a_run_that_is_interrupted_leaves_nothing_but_the_parts_that_are_done(
+    triage, cluster, start_score, tmp_path, monkeypatch
+):
+    for name, value in (("TMPDIR", tmp_path / "tmp"), ("SPARK_CONF_DIR", tmp_path), ("SPARK_LOCAL_IP", "127.0.0.1")):
+        monkeypatch.setenv(name, str(value))
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "spark-defaults.conf").write_text("spark.driver.host 127.0.0.1\nspark.ui.enabled false\n")
+    options = ("--engine", "spark", "--master", cluster.master)
+    command = start_score(triage, triage / "data/orders.csv", tmp_path / "out", *options)
+    wait_until(lambda: list((tmp_path / "tmp").glob("scoreline-*/*.zip")), 120, "what is sent to the machines")
+    command.process.send_signal(signal.SIGINT)
+    assert command.wait(60) == 130
+    assert command.err.read_text().endswith("scoreline: interrupted; what was unfinished is dropped\n")
+    assert "Traceback" not in command.err.read_text()
+    assert not list((tmp_path / "tmp").glob("scoreline-*"))

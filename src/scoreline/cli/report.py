@@ -218,7 +218,7 @@ def score_lines(report: ScoreReport) -> list[str]:
     lines = ["score", f"  {total.records - total.errors:,} records scored, {total.errors:,} errors"]
     if report.parts_before:
         lines.append(f"  {report.parts_before:,} of {report.parts:,} parts were done before")
-    if total.errors:
+    if total.first_error:  # on Spark none is the first
         lines.append(f"  the first error: {total.first_error}")
     if total.failure:
         lines.append(f"  the app's own code failed: {total.failure}")

@@ -8,6 +8,14 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+def is_there(session: SparkSession, address: str) -> bool:
+    """Whether there is anything at an address; True where that can't be asked, over Spark Connect.
+
+    Spark itself, told to read what is not there, shows two screens of Java's words before it says so.
+    """
+    return getattr(session, "_jsparkSession", None) is None or HadoopFolder(session, address).has("")
+
+
 class HadoopFolder:
     """A folder at an address; what is in it is named by its path from there.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _CONNECT_WITHIN_S = 5
+_MASTERS = re.compile(r"spark://.+|k8s://.+|yarn|local|local\[.+\]|local-cluster\[.+\]")
 # What answers depend on; set in a session of our own, whatever the cluster's defaults say.
 CORRECT = {
     "spark.sql.session.timeZone": "UTC",
@@ -126,16 +128,20 @@ def is_local(session: SparkSession) -> bool:
 
 
 def _make(builder: Any, master: str | None, name: str, conf: Mapping[str, str]) -> SparkSession:
+    from pyspark import SparkConf, SparkContext
     from pyspark.errors import PySparkException
 
-    builder = builder.appName(name) if master is None else builder.appName(name).master(master)
     # Workers start the Python that this process runs, unless told otherwise: where each machine has the same image.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     try:
-        for setting, value in {**_MADE_WITH, **_told(conf), **conf}.items():
+        settings = {"spark.app.name": name, **_MADE_WITH, **_told(conf), **conf}
+        if master is not None:
+            settings["spark.master"] = master
+        with _interrupts_as_before():  # as briefly as can be: the session takes seconds more
+            SparkContext.getOrCreate(SparkConf().setAll(list(settings.items())))
+        for setting, value in settings.items():
             builder = builder.config(setting, value)
-        with _interrupts_as_before():
-            return builder.getOrCreate()
+        return builder.getOrCreate()
     except PySparkException as error:
         raise SparkError(f"Spark could not be started ({_first_line(error)}). Its own words are above.") from error
     except Exception as error:  # what Java raises comes as errors of py4j, of many kinds
@@ -179,6 +185,8 @@ def _master_of(session: SparkSession) -> str:
 
 def _addresses(master: str | None) -> list[tuple[str, int]]:
     """Return host and port of each standalone master; none where the master is of another kind."""
+    if master is not None and not _MASTERS.fullmatch(master):
+        raise SettingError(f"--master {master}: expected spark://host:port, yarn, k8s://https://host:port or local[4]")
     if master is None or not master.startswith("spark://"):
         return []
     parts = [address.rpartition(":") for address in master.removeprefix("spark://").split(",")]
@@ -204,4 +212,5 @@ def _reach(addresses: Sequence[tuple[str, int]]) -> None:
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line for line in lines if not line.startswith(("at ", "An error occurred", ":"))]
-    return (causes or lines or [type(error).__name__])[0][:300]
+    of_java = [line.removeprefix(": ") for line in lines if line.startswith(": ")]
+    return (causes or of_java or lines or [type(error).__name__])[0][:300]

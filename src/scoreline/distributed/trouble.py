@@ -10,7 +10,8 @@ from scoreline import errors
 from scoreline.errors import ScorelineError, SparkError
 
 _OURS = re.compile(r"scoreline\.errors\.(\w+): (.*)")
-_KINDS = (r"^(\w+Error: .*)$", r"Caused by: (.*)", r"(\[[A-Z_.]+\] .*)")  # Python's own, Java's, Spark's
+# Python's own, Java's, Spark's, Java's without a cause.
+_KINDS = (r"^(\w+Error: .*)$", r"Caused by: (.*)", r"(\[[A-Z_.]+\] .*)", r"^: (.*)$")
 _LONGEST = 500
 _ENDED = ("stopped SparkContext", "Master removed our application")
 _WHY_ENDED = (

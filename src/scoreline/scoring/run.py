@@ -95,6 +95,8 @@ def run_score(settings: Settings, asked: Asked, say: Callable[[str], None] = lam
         The input, the model or the features can't be used, or the output holds parts of something else. Parts that are
         done are kept.
     """
+    if asked.features is not None:
+        raise SettingError("--features: is for --engine spark; on one machine rows are looked up in the results folder")
     app = load_app(settings.app)
     output = output_of(asked)
     files = find_input(asked.input)

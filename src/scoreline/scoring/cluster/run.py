@@ -7,12 +7,13 @@ Nothing comes to the driver but counts. What scores is shipped to the machines: 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import hashlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from scoreline.app.load import load_app
 from scoreline.app.moments import now_us
 from scoreline.app.reply import Decision
 from scoreline.distributed.addresses import address_of
-from scoreline.distributed.hadoop import HadoopFolder
+from scoreline.distributed.hadoop import HadoopFolder, is_there
 from scoreline.distributed.session import open_session, take_session
 from scoreline.distributed.trouble import translated
 from scoreline.errors import ScoringError, SettingError
@@ -89,7 +90,7 @@ def run_on_spark(
     else:
         session = take_session(session)
     asked = replace(asked, input=address_of(session, asked.input), output=address_of(session, asked.output))
-    with translated("scoring"), tempfile.TemporaryDirectory(prefix="scoreline-") as work:
+    with _dropped_at_a_signal(), translated("scoring"), tempfile.TemporaryDirectory(prefix="scoreline-") as work:
         shipped = _ship(session, settings, app, Path(work))
         found = open_input(session, app, asked.input, shipped.archive, say)
         writing = _writing(app, asked, found.kinds)
@@ -149,6 +150,18 @@ def _kept() -> Path:
     folder = tempfile.mkdtemp(prefix="scoreline-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
+
+
+@contextlib.contextmanager
+def _dropped_at_a_signal() -> Iterator[None]:
+    """Remove what is kept for the machines where a signal ends the command, which then runs no exit handlers."""
+    try:
+        yield
+    except Exception:  # the process goes on, and may score again
+        raise
+    except BaseException:
+        shutil.rmtree(_kept(), ignore_errors=True)
+        raise
 
 
 def _stale_by_stamp(settings: Settings, app: App) -> list[str]:
@@ -275,12 +288,9 @@ def _features(batch: _Batch) -> DataFrame:
 
 def _built_at(session: SparkSession, address: str, plan: Plan) -> str:
     """Return where the rows are: in `feature/` beside the stamp of `feature --output`, else at the address itself."""
-    from pyspark.errors import AnalysisException
-
-    try:
-        line = session.read.text(f"{address}/{_STAMP}").first()
-    except AnalysisException:  # a table that something else wrote
+    if not is_there(session, f"{address}/{_STAMP}"):  # a table that something else wrote
         return address
+    line = session.read.text(f"{address}/{_STAMP}").first()
     if line is None or msgspec.json.decode(line[0]).get("plan") != plan.digest:
         raise ScoringError(f"{address}: was built by another app.py. Run `scoreline feature` again.")
     return f"{address}/{_FEATURES}"

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from scoreline.app.table import TableSpec
 from scoreline.distributed.addresses import address_of, is_address
+from scoreline.distributed.hadoop import is_there
 from scoreline.distributed.trouble import translated
 from scoreline.errors import TableError
 from scoreline.tables.source import file_names, find_file, find_parts, folder_names, is_csv
@@ -77,6 +78,8 @@ def _one_kind(spec: TableSpec, are_csv: Sequence[bool], name: str) -> bool:
 def files_at(session: SparkSession, address: str) -> list[str]:
     """List the files at an address; none where there is nothing."""
     with translated(f"looking at {address}"):
+        if not is_there(session, address):
+            return []
         try:
             return list(session.read.text(address).inputFiles())
         except AnalysisException as error:
