@@ -312,9 +312,7 @@ def test_the_command_runs_on_a_cluster_of_its_own_choice(triage, cluster, start_
     assert len(rows_of(tmp_path / "out")) == 300
 
 
-def test_a_run_that_is_interrupted_leaves_nothing_but_the_parts_that_are_done(
-    triage, cluster, start_score, tmp_path, monkeypatch
-):
+def test_a_run_that_is_interrupted_leaves_no_copy_of_the_model(triage, cluster, start_score, tmp_path, monkeypatch):
     for name, value in (("TMPDIR", tmp_path / "tmp"), ("SPARK_CONF_DIR", tmp_path), ("SPARK_LOCAL_IP", "127.0.0.1")):
         monkeypatch.setenv(name, str(value))
     (tmp_path / "tmp").mkdir()

@@ -14,6 +14,7 @@ import click
 from scoreline.app.declaration import App
 from scoreline.cli.options import FOLDERS, options, say
 from scoreline.cli.signals import interrupted_as_terminated
+from scoreline.distributed.addresses import is_address
 from scoreline.errors import SettingError
 from scoreline.settings import Settings
 
@@ -45,7 +46,7 @@ def feature(settings: Settings, source: str | None, output: str | None, file_for
     """
     if settings.engine != "spark" and (source or output or file_format):
         raise SettingError("--input, --output and --format are for --engine spark; the engine is duckdb")
-    if source is not None and "://" not in source and not Path(source).is_dir():
+    if source is not None and not is_address(source) and not Path(source).is_dir():
         raise SettingError(f"--input {source}: no such folder; expected one that holds the tables, or an address")
     if file_format is not None and output is None:
         raise SettingError("--format: is for what --output gets; without it, results have their own formats")

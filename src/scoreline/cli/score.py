@@ -51,10 +51,13 @@ def score(settings: Settings, **asked: Any) -> None:
         say(f"score: from the features in {settings.results}, not from the networked store")
         settings = replace(settings, store=None)
     if settings.engine == "spark":
-        from scoreline.scoring.cluster.run import run_on_spark
+        from scoreline.scoring.cluster.run import drop_shipped, run_on_spark
 
         with interrupted_as_terminated():
-            report = run_on_spark(settings, Asked(**asked), say=say)
+            try:
+                report = run_on_spark(settings, Asked(**asked), say=say)
+            finally:  # a command that a signal ends runs no exit handlers
+                drop_shipped()
     else:
         report = run_score(settings, Asked(**asked), say)
     click.echo("\n".join(score_lines(report)))

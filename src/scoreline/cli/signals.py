@@ -11,7 +11,7 @@ ended_by: list[int] = []  # those that came through `terminate`
 
 
 class Terminated(BaseException):
-    """SIGTERM: ends a command as Ctrl-C does, cleaning up on the way."""
+    """SIGTERM, or Ctrl-C where `interrupted_as_terminated`: ends a command, cleaning up on the way."""
 
 
 def terminate(number: int, frame: FrameType | None) -> None:

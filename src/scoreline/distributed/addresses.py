@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scoreline.distributed.hadoop import has_java
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -28,5 +30,4 @@ def address_of(session: SparkSession, root: str | Path) -> str:
 
 
 def _knows_s3(session: SparkSession) -> bool:
-    context = getattr(session, "_jsparkSession", None)  # over Spark Connect the server alone knows
-    return context is None or bool(session.sparkContext._jsc.hadoopConfiguration().get("fs.s3.impl"))
+    return not has_java(session) or bool(session.sparkContext._jsc.hadoopConfiguration().get("fs.s3.impl"))

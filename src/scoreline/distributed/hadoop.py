@@ -8,12 +8,17 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+def has_java(session: SparkSession) -> bool:
+    """Whether a session has Java of its own; over Spark Connect the server alone knows Hadoop's file systems."""
+    return getattr(session, "_jsparkSession", None) is not None
+
+
 def is_there(session: SparkSession, address: str) -> bool:
     """Whether there is anything at an address; True where that can't be asked, over Spark Connect.
 
     Spark itself, told to read what is not there, shows two screens of Java's words before it says so.
     """
-    return getattr(session, "_jsparkSession", None) is None or HadoopFolder(session, address).has("")
+    return not has_java(session) or HadoopFolder(session, address).has("")
 
 
 class HadoopFolder:
@@ -21,7 +26,7 @@ class HadoopFolder:
 
     Parameters
     ----------
-    session : one with Java of its own; over Spark Connect there is no way to its file systems
+    session : one that `has_java`
     """
 
     def __init__(self, session: SparkSession, address: str) -> None:

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scoreline.distributed.java import find_java
 from scoreline.errors import SettingError, SparkError
@@ -74,7 +74,7 @@ def open_session(
         find_java()
     if addresses:
         _reach(addresses)
-    return take_session(_make(SparkSession.builder, master, name, conf or {}))
+    return take_session(_make(master, name, conf or {}))
 
 
 def take_session(session: SparkSession) -> SparkSession:
@@ -127,9 +127,10 @@ def is_local(session: SparkSession) -> bool:
     return _master_of(session).startswith("local")
 
 
-def _make(builder: Any, master: str | None, name: str, conf: Mapping[str, str]) -> SparkSession:
+def _make(master: str | None, name: str, conf: Mapping[str, str]) -> SparkSession:
     from pyspark import SparkConf, SparkContext
     from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
 
     # Workers start the Python that this process runs, unless told otherwise: where each machine has the same image.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -139,9 +140,7 @@ def _make(builder: Any, master: str | None, name: str, conf: Mapping[str, str]) 
             settings["spark.master"] = master
         with _interrupts_as_before():  # as briefly as can be: the session takes seconds more
             SparkContext.getOrCreate(SparkConf().setAll(list(settings.items())))
-        for setting, value in settings.items():
-            builder = builder.config(setting, value)
-        return builder.getOrCreate()
+        return SparkSession.builder.getOrCreate()
     except PySparkException as error:
         raise SparkError(f"Spark could not be started ({_first_line(error)}). Its own words are above.") from error
     except Exception as error:  # what Java raises comes as errors of py4j, of many kinds

@@ -7,13 +7,12 @@ Nothing comes to the driver but counts. What scores is shipped to the machines: 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import functools
 import hashlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,8 +88,11 @@ def run_on_spark(
         session = open_session(settings.master, name=f"scoreline score {app.name}")
     else:
         session = take_session(session)
-    asked = replace(asked, input=address_of(session, asked.input), output=address_of(session, asked.output))
-    with _dropped_at_a_signal(), translated("scoring"), tempfile.TemporaryDirectory(prefix="scoreline-") as work:
+    features = None if asked.features is None else address_of(session, asked.features)
+    asked = replace(
+        asked, input=address_of(session, asked.input), output=address_of(session, asked.output), features=features
+    )
+    with translated("scoring"), tempfile.TemporaryDirectory(prefix="scoreline-") as work:
         shipped = _ship(session, settings, app, Path(work))
         found = open_input(session, app, asked.input, shipped.archive, say)
         writing = _writing(app, asked, found.kinds)
@@ -152,16 +154,11 @@ def _kept() -> Path:
     return Path(folder)
 
 
-@contextlib.contextmanager
-def _dropped_at_a_signal() -> Iterator[None]:
-    """Remove what is kept for the machines where a signal ends the command, which then runs no exit handlers."""
-    try:
-        yield
-    except Exception:  # the process goes on, and may score again
-        raise
-    except BaseException:
+def drop_shipped() -> None:
+    """Remove what is kept for the machines: for a process that scores no more, and may end without exit handlers."""
+    if _kept.cache_info().currsize:
         shutil.rmtree(_kept(), ignore_errors=True)
-        raise
+        _kept.cache_clear()
 
 
 def _stale_by_stamp(settings: Settings, app: App) -> list[str]:
@@ -216,7 +213,7 @@ def _content(batch: _Batch, shipped: _Shipped) -> Scored:
 def _digest_of_features(batch: _Batch) -> str:
     if batch.asked.features is None:
         return read_stamp(batch.settings.results, verify=False).digest
-    where = _built_at(batch.session, address_of(batch.session, batch.asked.features), make_plan(batch.app))
+    where = _built_at(batch.session, batch.asked.features, make_plan(batch.app))
     return hashlib.sha256(msgspec.json.encode(files_of(batch.session, where))).hexdigest()
 
 
@@ -278,7 +275,7 @@ def _features(batch: _Batch) -> DataFrame:
         check_plan(read_stamp(results), plan, results)
         where = address_of(session, results / PARQUET_FILE)
     else:
-        where = _built_at(session, address_of(session, where), plan)
+        where = _built_at(session, where, plan)
     table = session.read.parquet(where)
     _check_features(table, plan.columns, where)
     keys = [col(name).alias(f"{KEY}{name}") for name in app.spine.spec.key]

@@ -82,7 +82,7 @@ def files_at(session: SparkSession, address: str) -> list[str]:
             return []
         try:
             return list(session.read.text(address).inputFiles())
-        except AnalysisException as error:
+        except AnalysisException as error:  # over Spark Connect, where it could not be asked before
             if "PATH_NOT_FOUND" in (error.getCondition() or "") or "does not exist" in str(error):
                 return []
             raise
