@@ -56,6 +56,13 @@ def test_a_folder_comes_from_option_then_variable_then_opt_ml_then_the_app(tmp_p
     assert getattr(resolve_settings({name: Path("/from/option")}, environment, opt_ml), name) == Path("/from/option")
 
 
+def test_a_master_that_nothing_would_ask_is_refused_but_may_be_set_for_another_day():
+    with pytest.raises(SettingError, match=r"^--master yarn: is for --engine spark; the engine is duckdb$"):
+        resolve({"master": "yarn"})
+    assert resolve({"master": "yarn"}, SCORELINE_ENGINE="spark").master == "yarn"
+    assert resolve(SCORELINE_SPARK_MASTER="yarn").engine == "duckdb"
+
+
 def test_the_state_folder_is_beside_the_app_but_never_beside_a_read_only_model(tmp_path):
     environment = {"SCORELINE_APP": "/app"}
     assert resolve_settings({}, environment, tmp_path).state == Path("/app/state")

@@ -398,6 +398,8 @@ def resolve_settings(
     given = {name: value for name, value in (options or {}).items() if value is not None}
     given |= {s.name: read for s in SETTINGS if s.name not in given and (read := _read(s, environment)) is not None}
     values |= given
+    if (options or {}).get("master") is not None and values["engine"] != "spark":
+        raise SettingError(f"--master {values['master']}: is for --engine spark; the engine is {values['engine']}")
     _place_folders(values)
     values["host"] = values["host"] or ("0.0.0.0" if in_container(environment) else "127.0.0.1")  # noqa: S104 (inside a container that is its only door)
     if "max_body_mb" not in given and values["payload_mb"] is not None:

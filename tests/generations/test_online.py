@@ -13,6 +13,7 @@ from scoreline.app.load import load_app
 from scoreline.cli.report import status_lines
 from scoreline.errors import GenerationError, StampError, StoreAwayError, StoreError, StoreLostError
 from scoreline.features.stamp import read_stamp
+from scoreline.generations.ingest import Ingest
 from scoreline.generations.manifest import NETWORKED_FILE, STORE_FILE
 from scoreline.generations.online import open_online
 from scoreline.generations.state import StateFolder
@@ -212,7 +213,7 @@ def test_from_a_file_to_a_networked_store_and_back_is_a_new_generation_of_the_sa
     for number, store in enumerate([None, place.url, None], start=1):
         there, gone = (STORE_FILE, NETWORKED_FILE) if store is None else (NETWORKED_FILE, STORE_FILE)
         service = open_service(place.settings(store=store))
-        assert state.number == number
+        assert (state.number, place.current().why) == (number, "the first" if number == 1 else "changed: store")
         assert (state.folder_of(number) / there).exists()
         assert not (state.folder_of(number) / gone).exists()
         assert asked(service, place.keys[0])[0] == 200
@@ -228,6 +229,20 @@ def test_a_file_that_a_rollback_holds_on_to_is_answered_from_also_where_a_store_
     new = {**place.keys[0], "order_id": "NEW", "timestamp": "2030-01-05", "quantity": 1, "payment_status": "OK"}
     assert [asked(service, record)[0] for record in (place.keys[0], new, [new, place.keys[1]])] == [200] * 3
     service.current().store.close()
+
+
+def test_status_counts_what_no_published_features_hold(place):
+    place.builder().refresh("start")
+    online = open_online(place.settings(), place.triage)
+    row = json.dumps({"sku_code": "S", "timestamp": "2030-01-05", "inventory": 5}).encode()
+    Ingest(place.triage, place.folder / "a", online.events).append_body("inventory", row, "json-lines")
+    counted = []
+    for _ in range(2):
+        state = StateFolder(place.folder / "a")
+        described = describe_state(state, place.triage, source_of(place.settings()), online)
+        counted.append(described["events"]["ingested_since"])
+        place.change()
+    assert counted == [1, 0]
 
 
 def test_publishing_needs_a_store(place, capsys, monkeypatch):

@@ -271,7 +271,9 @@ def test_a_server_that_is_not_there_is_named_without_what_is_secret():
 
 
 def test_an_option_that_the_client_does_not_know_is_refused(redis):
-    with pytest.raises(SettingError, match=r"SCORELINE_STORE: redis://127\.0\.0\.1:\d+ can't be used"):
+    with pytest.raises(
+        SettingError, match=r"SCORELINE_STORE: redis://127\.0\.0\.1:\d+: there is no option 'colour'; .*redis-py"
+    ):
         Link(parse_address(f"{redis.urls['tcp']}?colour=red"), 1.0).ask(PING)
 
 

@@ -277,7 +277,7 @@ class Builder:
             dry_run=dry_run,
             tables={name: table_report(content, current, name) for name, content in contents.items()},
             model=current is None or current.model != model,
-            store=store is not None and (current is None or current.store != store.digest),
+            store=store is not None and (current is None or not store.is_that_of(current)),
             notes=[note for note in (*(one.note for one in tables.values()), store and store.note) if note],
             pinned=self._state.pinned,
         )

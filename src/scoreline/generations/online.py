@@ -78,7 +78,7 @@ class Online:
                 f"{results}: its feature table has no online store, since requests bring all it needs"
             )
         self.events.prepare()
-        self._before = self._events_in_current()
+        self._before = self.events_in_current()
         return publish(
             self.publications,
             results / stamp.store,
@@ -96,11 +96,11 @@ class Online:
         """
         if days is None:
             return 0
-        upto = min(self._before, self._events_in_current())
+        upto = min(self._before, self.events_in_current())
         tables = {name: Table(name, spec.key, spec.time) for name, spec in ingestable_tables(app).items()}
         return self.events.drop(upto, now_us() - days * _DAY_US, tables)
 
-    def _events_in_current(self) -> int:
+    def events_in_current(self) -> int:
         """Return the number of the last ingested row that the current generation holds, 0 without one."""
         try:
             return self.current()[1].events

@@ -36,6 +36,10 @@ class ServedStore:
     at: str = ""
     note: str | None = None
 
+    def is_that_of(self, generation: Generation) -> bool:
+        """Whether a generation answers from it: the same rows, and both in a file or both over the network."""
+        return generation.store == self.digest and bool(generation.store_at) == bool(self.at)
+
 
 def store_of_results(app: App, results: Path, *, verify: bool) -> ServedStore:
     """Return the store that `feature` wrote into a results folder.

@@ -52,7 +52,9 @@ def _describe_store(online: Online) -> dict[str, Any]:
 def _describe_events(state: StateFolder, app: App, current: Generation, online: Online | None) -> dict[str, Any]:
     """Return for each joined table with time how old its newest row is, and for all how much was ingested since."""
     log: Events | None = event_log(state.path) if online is None and (state.path / EVENTS_FILE).exists() else None
-    log = log if online is None else online.events
+    folded = current.events
+    if online is not None:  # its features may be newer than those that a server here has taken on
+        log, folded = online.events, max(folded, online.events_in_current())
     described = {}
     for name, spec in ingestable_tables(app).items():
         if spec.time is not None:
@@ -62,7 +64,7 @@ def _describe_events(state: StateFolder, app: App, current: Generation, online: 
                 "stale_after_s": limit,
                 "stale": limit is not None and (age is None or age > limit),
             }
-    return {"tables": described, "ingested_since": 0 if log is None else max(0, log.last - current.events)}
+    return {"tables": described, "ingested_since": 0 if log is None else max(0, log.last - folded)}
 
 
 def _describe_source(state: StateFolder, app: App, name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -170,7 +171,11 @@ class Link:
             make = functools.partial(pool.connection_class, **pool.connection_kwargs)
             make()  # knows all options
             return make
-        except (ValueError, TypeError) as error:
+        except TypeError as error:
+            option = re.search(r"keyword argument '(\w+)'", str(error))
+            what = f"there is no option '{option[1]}'" if option else str(error)
+            raise SettingError(f"SCORELINE_STORE: {self.where}: {what}; options are those of redis-py") from error
+        except ValueError as error:
             raise SettingError(f"SCORELINE_STORE: {self.where} can't be used ({error})") from error
 
 
