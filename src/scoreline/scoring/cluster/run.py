@@ -88,9 +88,9 @@ def run_on_spark(
         session = open_session(settings.master, name=f"scoreline score {app.name}")
     else:
         session = take_session(session)
-    features = None if asked.features is None else address_of(session, asked.features)
+    there = None if asked.features is None else address_of(session, asked.features)
     asked = replace(
-        asked, input=address_of(session, asked.input), output=address_of(session, asked.output), features=features
+        asked, input=address_of(session, asked.input), output=address_of(session, asked.output), features=there
     )
     with translated("scoring"), tempfile.TemporaryDirectory(prefix="scoreline-") as work:
         shipped = _ship(session, settings, app, Path(work))
