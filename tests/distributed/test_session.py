@@ -10,7 +10,6 @@ import pytest
 
 from scoreline.distributed.session import CORRECT, open_session, take_session
 from scoreline.errors import SettingError, SparkError
-from scoreline.features.engines.distributed.source import files_at
 
 PAGES = "spark.buffer.pageSize"
 pytestmark = [pytest.mark.slow, pytest.mark.needs("java")]
@@ -87,6 +86,8 @@ def test_an_application_that_the_cluster_ended_says_where_to_look():
 
 
 def test_an_address_of_an_unknown_kind_says_so(spark):
+    from scoreline.features.engines.distributed.source import files_at  # loads pyspark, which may not be there
+
     with pytest.raises(SparkError, match=r"^Spark failed, looking at zz://lake: .*No FileSystem for scheme \"zz\"$"):
         files_at(spark, "zz://lake")
 
