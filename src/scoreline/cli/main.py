@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -26,7 +25,7 @@ from scoreline.cli.parity import parity
 from scoreline.cli.push import push
 from scoreline.cli.score import score
 from scoreline.cli.serve import serve
-from scoreline.cli.signals import Terminated, ended_by, terminate
+from scoreline.cli.signals import Terminated, come_again, come_soon, ended_by, settle, terminate
 from scoreline.cli.train import train
 from scoreline.cli.up import up
 from scoreline.errors import ScorelineError, SettingError
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
 FAILED, MISUSED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
-_AGAIN_S = 0.01  # until a signal that was lost comes again
+_SOON_S = 0.01  # until a signal that was lost comes again
 
 
 class _InOrder(click.Group):
@@ -70,9 +69,10 @@ for command in _COMMANDS:
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 misused, 130 Ctrl-C, 143 SIGTERM."""
     signal.signal(signal.SIGTERM, terminate)  # the first process of a container would ignore it
-    signal.signal(signal.SIGALRM, _come_again)
+    signal.signal(signal.SIGALRM, come_again)
     sys.unraisablehook = _keep_signals
     code = run(sys.argv[1:])
+    settle()
     if code in (INTERRUPTED, TERMINATED):
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
@@ -86,13 +86,9 @@ def _keep_signals(dropped: UnraisableHookArgs) -> None:
     An import alone runs hundreds of these; the command would go on as if nobody had asked it to end.
     """
     if isinstance(dropped.exc_value, Terminated | KeyboardInterrupt):
-        signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+        come_soon(_SOON_S)
     else:
         sys.__unraisablehook__(dropped)
-
-
-def _come_again(number: int, frame: FrameType | None) -> None:
-    raise Terminated if ended_by else KeyboardInterrupt
 
 
 def run(arguments: list[str]) -> int:
@@ -136,6 +132,7 @@ def run_reporting(work: Callable[[], object]) -> int:
 
 
 def _interrupted() -> int:
+    settle()
     how, code = ("terminated", TERMINATED) if signal.SIGTERM in ended_by else ("interrupted", INTERRUPTED)
     click.echo(f"scoreline: {how}; what was unfinished is dropped", err=True)
     return code

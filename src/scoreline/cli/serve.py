@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from scoreline.cli.options import SERVED, options, say
-from scoreline.cli.signals import Terminated
+from scoreline.cli.signals import Terminated, settle
 from scoreline.settings import Settings
 
 
@@ -22,4 +22,5 @@ def serve(settings: Settings) -> None:
     try:
         supervise(settings, say)
     except (KeyboardInterrupt, Terminated):  # while it was still loading: there is nothing to drain
+        settle()
         say("serve: stopped")

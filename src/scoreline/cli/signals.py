@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 from collections.abc import Iterator
 from types import FrameType
 
 ended_by: list[int] = []  # those that came through `terminate`
+_AGAIN_S = 1.0  # until a signal comes again, if nobody handles it
 
 
 class Terminated(BaseException):
@@ -15,9 +17,30 @@ class Terminated(BaseException):
 
 
 def terminate(number: int, frame: FrameType | None) -> None:
-    """Handle a signal: raise Terminated where the command is."""
+    """Handle a signal: raise Terminated where the command is, and again until somebody handles it.
+
+    What is imported may catch all there is and go on, and C code may drop it.
+    """
     ended_by.append(number)
+    come_soon(_AGAIN_S)
     raise Terminated
+
+
+def come_soon(within_s: float) -> None:
+    """Have `come_again` run, by SIGALRM."""
+    signal.setitimer(signal.ITIMER_REAL, within_s)
+
+
+def come_again(number: int, frame: FrameType | None) -> None:
+    """Raise once more what ends the command, but not where an exception is being handled: that may be it."""
+    come_soon(_AGAIN_S)
+    if sys.exception() is None:
+        raise Terminated if ended_by else KeyboardInterrupt
+
+
+def settle() -> None:
+    """Let what ends the command come no more: it is handled."""
+    come_soon(0)
 
 
 @contextlib.contextmanager
