@@ -23,7 +23,7 @@ try:
     signal.raise_signal(signal.SIGTERM)
 except BaseException:
     pass
-time.sleep(60)
+time.sleep(60)  # longer than the test waits: only the signal ends it
 """
 LONG_TO_CLEAN = """
 import signal, time
@@ -35,7 +35,7 @@ finally:
         int("x")
     except ValueError:
         pass
-    time.sleep(2.5)
+    time.sleep(2.5)  # until the signal has come again twice
     Path(__file__).with_name("cleaned").touch()
 """
 
